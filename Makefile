@@ -1,0 +1,66 @@
+# Needs Python 3.11 or newer with venv, make and a package registry. Each target sets up what it uses.
+
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3.14; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+BIN := .venv/bin
+READY := .venv/.ready
+PYTEST := pytest --numprocesses=auto --maxprocesses=4
+
+# What the tests import; grpcio-tools is not among them because it does not go with an old protobuf.
+TEST_TOOLS := hypothesis pytest pytest-xdist
+LOWEST = $(shell $(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*(d.replace(">=", "==") for d in p["dependencies"] + p["optional-dependencies"]["cli"]))')
+
+.DEFAULT_GOAL := help
+.PHONY: help test demo bench proto format test-compat clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+test: $(READY) ## every check that a change must pass
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python proto/generate.py --check
+	$(BIN)/$(PYTEST) --cov --cov-context=test --cov-report=
+	@$(BIN)/python tools/module_coverage.py
+
+demo: $(READY) ## a server and clients on this machine
+	$(BIN)/mimc demo
+
+bench: $(READY) ## the numbers in the documentation
+	$(BIN)/python benchmarks/run.py
+
+proto: $(READY) ## make mimc_proto/pb/ from proto/
+	$(BIN)/python proto/generate.py
+
+format: $(READY) ## format the code and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test-compat: .venv-lowest/.ready .venv-newest/.ready ## the tests with the lowest and the newest dependencies
+	.venv-lowest/bin/$(PYTEST)
+	.venv-newest/bin/$(PYTEST)
+
+clean: ## remove everything that make has made
+	rm -rf .venv .venv-lowest .venv-newest build dist .coverage .coverage.* htmlcov
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,cli]'
+	@touch $@
+
+.venv-lowest/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -e '.[cli]' $(TEST_TOOLS) $(LOWEST)
+	@touch $@
+
+.venv-newest/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy=eager \
+		-e '.[cli]' $(TEST_TOOLS)
+	@touch $@

@@ -1,0 +1,205 @@
+"""What a server may send to a bound client, with everything filled in and checked that official clients need.
+
+The Go client panics on an ack without packetId, a list without resource or an inner packet without type, sequence,
+from or to; Java, Go and WebJS drop a list that names another receiver (clients.md rules 9, 11, 12, 16, 19). A packet
+that is not of the kinds here cannot be sent.
+"""
+
+from __future__ import annotations
+
+from ._link import MAX_ID, check_text
+from .config import ServerConfig
+from .errors import LocalProtocolError
+from .packets import (
+    Body,
+    ListStatus,
+    OnlineMessage,
+    OnlineMessageAck,
+    P2PMessage,
+    P2TMessage,
+    Packet,
+    PacketAck,
+    PacketList,
+    UcDismiss,
+    UcJoinAnswer,
+    UcMessage,
+    UcMessageList,
+    UcOnlineUsersAnswer,
+    UcPacket,
+    UcPong,
+    UcQuitAnswer,
+    User,
+)
+from .packets.fast import AckEncoder
+
+__all__ = ["Answer", "AnswerEncoder"]
+
+UcAnswer = UcPong | UcJoinAnswer | UcQuitAnswer | UcMessageList | UcDismiss | UcOnlineUsersAnswer
+Answer = PacketAck | PacketList | OnlineMessage | OnlineMessageAck | UcAnswer
+
+_UC_PUSHES = (UcMessageList, UcDismiss)
+_UC_ANSWERS = (UcPong, UcJoinAnswer, UcQuitAnswer, UcOnlineUsersAnswer)
+
+LAST_SEQUENCE = (1 << 63) - 1
+CODES = range(-(1 << 31), 1 << 31)
+
+
+class AnswerEncoder:
+    """Encodes the MIMCPackets for one bound user."""
+
+    __slots__ = ("_acks", "_config", "_package", "_user")
+
+    def __init__(self, user: User, package: str, config: ServerConfig) -> None:
+        """``user`` has all four fields: the receiver of everything that is sent."""
+        self._user = user
+        self._package = package
+        self._config = config
+        self._acks = AckEncoder(user.uuid or 0, user.resource or "", package)
+
+    def encode(self, body: Answer, own_id: str, packet_id: str | None, timestamp: int | None) -> bytes:
+        """A MIMCPacket; ``own_id`` is the server's, for what answers no request.
+
+        Raises `LocalProtocolError` that names the field a client would stumble over.
+        """
+        if type(body) is PacketAck:
+            return self._ack(body, own_id)
+        if type(body) is PacketList:
+            return self._list(body, own_id)
+        if type(body) in _UC_PUSHES:
+            packet_id = packet_id or own_id
+        elif not isinstance(body, (*_UC_ANSWERS, OnlineMessage, OnlineMessageAck)):
+            raise LocalProtocolError(f"a server sends no {type(body).__name__}", where="send")
+        elif not packet_id:
+            raise LocalProtocolError("expected the packet id of the request, got none", where="packet_id")
+        check_text(packet_id, "packet_id", MAX_ID)
+        return self._envelope(packet_id, self._complete(body, packet_id), timestamp)
+
+    def _envelope(self, packet_id: str, body: Body, timestamp: int | None, sequence: int | None = None) -> bytes:
+        return Packet(
+            packet_id=packet_id, package=self._package, sequence=sequence, timestamp=timestamp, body=body
+        ).encode()
+
+    # -------------------------------------------------------------------------------------------------------- acks
+
+    def _ack(self, ack: PacketAck, own_id: str) -> bytes:
+        self._check_owner(ack.uuid, ack.resource, "PacketAck")
+        error = ack.error_message or ""
+        return self._acks.encode(
+            own_id.encode(),
+            check_text(ack.packet_id, "PacketAck.packet_id", 8192).encode(),
+            _number(ack.sequence or 0, "PacketAck.sequence"),
+            _number(ack.timestamp or 0, "PacketAck.timestamp"),
+            _code(ack.code or 0, "PacketAck.code"),
+            check_text(error, "PacketAck.error_message", 8192, empty=True).encode() if error else b"",
+            None if ack.conv_index is None else _number(ack.conv_index, "PacketAck.conv_index"),
+        )
+
+    def _check_owner(self, uuid: int | None, resource: str | None, where: str) -> None:
+        """Uuid and resource may be left out; given, they have to be the receiver's."""
+        if uuid not in (None, self._user.uuid):
+            raise LocalProtocolError(f"expected the receiver's {self._user.uuid}, got {uuid}", where=f"{where}.uuid")
+        if resource not in (None, self._user.resource):
+            raise LocalProtocolError(
+                f"expected the receiver's {self._user.resource}, got {resource}", where=f"{where}.resource"
+            )
+
+    # ------------------------------------------------------------------------------------------------------- lists
+
+    def _list(self, packets: PacketList, own_id: str) -> bytes:
+        self._check_owner(packets.uuid, packets.resource, "PacketList")
+        items, last, newest = self._inner_packets(packets.packets)
+        limit = packets.max_sequence if packets.max_sequence is not None else last
+        status = ListStatus.NORMAL if packets.status is None else packets.status
+        if status == ListStatus.EXCEED_COUNT_LIMIT:
+            if items or packets.min_sequence is None or packets.max_sequence is None:
+                raise LocalProtocolError(
+                    "expected min_sequence, max_sequence and no packets in a limit notice", where="PacketList"
+                )
+        elif status != ListStatus.NORMAL:
+            raise LocalProtocolError(f"expected NORMAL or EXCEED_COUNT_LIMIT, got {status}", where="PacketList.status")
+        elif not items or limit < last:
+            raise LocalProtocolError(
+                f"expected packets up to max_sequence {limit}, got {len(items)} up to {last}",
+                where="PacketList.packets",
+            )
+        full = PacketList(
+            uuid=self._user.uuid,
+            resource=self._user.resource,
+            max_sequence=_number(limit, "PacketList.max_sequence"),
+            packets=items,
+            status=status,
+            min_sequence=packets.min_sequence,
+        )
+        encoded = self._envelope(own_id, full, newest, limit)
+        if len(encoded) > self._config.max_list_bytes:
+            raise LocalProtocolError(
+                f"expected at most {self._config.max_list_bytes} bytes (max_list_bytes), got {len(encoded)}",
+                where="PacketList",
+            )
+        return encoded
+
+    def _inner_packets(self, packets: tuple[object, ...]) -> tuple[tuple[Packet, ...], int, int | None]:
+        """The checked packets, their highest sequence and newest timestamp."""
+        if len(packets) > self._config.max_list_messages:
+            raise LocalProtocolError(
+                f"expected at most {self._config.max_list_messages} (max_list_messages), got {len(packets)}",
+                where="PacketList.packets",
+            )
+        last, newest = 0, None
+        checked = []
+        for index, packet in enumerate(packets):
+            where = f"PacketList.packets[{index}]"
+            if type(packet) is not Packet or type(packet.body) not in (P2PMessage, P2TMessage):
+                raise LocalProtocolError("expected a Packet with a P2PMessage or P2TMessage", where=where)
+            if not packet.packet_id or packet.body.sender is None or not packet.body.sender.account:  # type: ignore[union-attr]  # checked above
+                raise LocalProtocolError("expected packet_id and sender with its account", where=where)
+            sequence = _number(packet.sequence, f"{where}.sequence")
+            if sequence <= last:
+                raise LocalProtocolError(f"expected a sequence above {last}, got {sequence}", where=where)
+            last = sequence
+            newest = max(newest or 0, _number(packet.timestamp, f"{where}.timestamp"))
+            checked.append(packet if packet.package is not None else packet.replace(package=self._package))
+        return tuple(checked), last, newest
+
+    # ------------------------------------------------------------------------------------------ groups and the rest
+
+    def _complete(self, body: Answer, packet_id: str) -> Body:
+        if isinstance(body, OnlineMessage):
+            if body.sender is None or not body.sender.account:
+                raise LocalProtocolError("expected a sender with its account", where="OnlineMessage.sender")
+            return body
+        if isinstance(body, OnlineMessageAck):
+            own = {"uuid": self._user.uuid, "resource": self._user.resource}
+            return body.replace(**{name: value for name, value in own.items() if getattr(body, name) is None})
+        if isinstance(body, (UcJoinAnswer, UcQuitAnswer)):
+            body = body.replace(text=body.text or "")
+        elif isinstance(body, UcMessageList):
+            body = self._message_list(body)
+        return UcPacket(user=self._user, packet_id=packet_id, body=body)  # type: ignore[arg-type]  # acks and lists went elsewhere
+
+    def _message_list(self, messages: UcMessageList) -> UcMessageList:
+        last = 0
+        for index, message in enumerate(messages.messages):
+            where = f"UcMessageList.messages[{index}]"
+            if type(message) is not UcMessage or message.user is None or not message.packet_id:
+                raise LocalProtocolError("expected a UcMessage with user and packet_id", where=where)
+            sequence = _number(message.sequence, f"{where}.sequence")
+            if sequence <= last:
+                raise LocalProtocolError(f"expected a sequence above {last}, got {sequence}", where=where)
+            last = sequence
+        limit = last if messages.max_sequence is None else messages.max_sequence
+        if not last or limit < last:
+            raise LocalProtocolError(f"expected messages up to max_sequence {limit}", where="UcMessageList")
+        return messages.replace(max_sequence=limit)
+
+
+def _number(value: int | None, where: str) -> int:
+    if type(value) is not int or not 0 <= value <= LAST_SEQUENCE:
+        raise LocalProtocolError(f"expected a number from 0 to 2**63 - 1, got {value!r}", where=where)
+    return value
+
+
+def _code(value: int, where: str) -> int:
+    if not isinstance(value, int) or value not in CODES:
+        raise LocalProtocolError(f"expected a number of 32 bits, got {value!r}", where=where)
+    return value

@@ -1,0 +1,394 @@
+"""What both sides of a link share: input to frames to packets, packets to frames to output, and the clock."""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from .crypto import MAX_KEY, BodyCipher, rc4
+from .errors import LocalProtocolError, PacketError, QueueFull, RemoteProtocolError
+from .events import BadPacket, CloseReason, Ignored, LinkClosed
+from .framing import (
+    Framing,
+    TcpDecoder,
+    decode_websocket_packet,
+    encode_tcp_frame,
+    encode_websocket_packet,
+    join_body,
+    split_body,
+)
+from .packets import Command, Header, Packet, WireRecord
+from .packets.fast import HeaderTemplate, decode_packet
+from .states import Outcome
+
+__all__ = ["MAX_ID", "Link", "Trace", "check_text", "read_strictly"]
+
+Trace = Callable[[str, str, float], None]
+"""A trace hook: direction (``"in"`` or ``"out"``), a summary without secrets or texts, the time."""
+
+MAX_ID = 128
+"""The longest packet id we send, in bytes: with a security key it fits a payload key."""
+
+LATEST = 1e12
+"""Times beyond this are no seconds of any clock, and too large for sums to be exact."""
+
+S = TypeVar("S", bound=enum.Enum)
+E = TypeVar("E")
+R = TypeVar("R", bound=WireRecord)
+
+Waiting = tuple[str, bytes, bool]
+"""A packet that waits to be encrypted: header id, plain MIMCPacket, whether it wants an answer."""
+
+
+class Link(Generic[S, E]):
+    """Base of both roles. Not re-entrant, not thread-safe; a verb that raised changed nothing."""
+
+    __slots__ = (
+        "_cipher",
+        "_close_at",
+        "_control",
+        "_decoder",
+        "_events",
+        "_last_received",
+        "_limits",
+        "_now",
+        "_phase_at",
+        "_queue",
+        "_queue_size",
+        "_receive_template",
+        "_secret",
+        "_send_template",
+        "_state",
+        "_trace",
+        "framing",
+    )
+
+    _table: ClassVar[Mapping[tuple[Any, Any], Any]]
+    _closed: Any  # the role's final state
+
+    def __init__(
+        self, framing: Framing, max_frame: int, limits: tuple[int, int], state: S, now: float, trace: Trace | None
+    ) -> None:
+        if not isinstance(framing, Framing):
+            raise LocalProtocolError(f"expected a Framing, got {framing!r}", where="framing")
+        self.framing = framing
+        self._limits = limits
+        self._state = state
+        self._trace = trace
+        self._now = -LATEST
+        self._tick(now)
+        self._last_received = self._now
+        self._decoder = TcpDecoder(max_frame)
+        self._cipher: BodyCipher | None = None
+        self._secret: bytes | None = None
+        self._control: list[bytes] = []
+        self._queue: deque[Waiting | bytes] | None = None  # made when needed: an empty deque takes 600 bytes
+        self._queue_size = 0
+        self._events: list[E] = []
+        self._phase_at: float | None = None
+        self._close_at: float | None = None
+        self._receive_template: HeaderTemplate | None = None
+        self._send_template: HeaderTemplate | None = None
+
+    # ------------------------------------------------------------------------------------------------ the outside
+
+    @property
+    def state(self) -> S:
+        """Where the link is."""
+        return self._state
+
+    @property
+    def pending(self) -> int:
+        """Packets and frames that wait to be taken."""
+        return len(self._control) + len(self._queue or ())
+
+    def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
+        """Take in received bytes: any piece of the stream on TCP, exactly one message on WebSocket.
+
+        Raises `RemoteProtocolError` once, when the peer broke the protocol; the events of the packets before it are
+        there, and everything after it is ignored. Raises `LocalProtocolError` for what is no bytes.
+        """
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise LocalProtocolError(f"expected bytes, got {type(data).__name__}", where="receive_data")
+        self._tick(now)
+        if self._deaf():
+            return
+        try:
+            if self.framing is Framing.TCP:
+                self._receive_stream(data)
+            else:
+                header, payload = decode_websocket_packet(bytes(data), self._decoder.max_body)
+                self._on_frame(header, payload)
+        except RemoteProtocolError:
+            self._broken()
+            raise
+
+    def receive_eof(self, now: float) -> None:
+        """The peer closed the connection (on WebSocket: its Close came)."""
+        self._lost(CloseReason.EOF, now)
+
+    def send_failed(self, now: float) -> None:
+        """Writing failed: the connection is of no more use."""
+        self._lost(CloseReason.SEND_FAILED, now)
+
+    def events(self) -> list[E]:
+        """What happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def data_to_send(self, max_bytes: int = 65536) -> list[bytes]:
+        """Frames to write, in order; each item is one whole frame (on WebSocket: one message).
+
+        Control frames come first. Packets are encrypted only now, until ``max_bytes`` are reached (the last frame
+        may pass them), so do not call this while the transport cannot write. What was taken is the caller's. May
+        start a deadline: ask `get_timer` afterwards.
+        """
+        if max_bytes < 1:
+            raise LocalProtocolError(f"expected at least 1, got {max_bytes}", where="max_bytes")
+        frames: list[bytes] = []
+        size = 0
+        if self._control:
+            frames, self._control = self._control, []
+            size = sum(map(len, frames))
+        queue = self._queue
+        if queue is not None and self._may_send():
+            answers = False
+            while queue and size < max_bytes:
+                item = queue.popleft()
+                if isinstance(item, bytes):
+                    frame = item
+                    self._queue_size -= len(frame)
+                else:
+                    packet_id, packet, wants_answer = item
+                    answers |= wants_answer
+                    self._queue_size -= len(packet)
+                    frame = self._encrypt(packet_id, packet)
+                frames.append(frame)
+                size += len(frame)
+            if not queue:
+                self._queue = None
+            self._taken(answers)
+        if frames and self._trace is not None:
+            for frame in frames:
+                self._trace("out", f"{len(frame)} bytes", self._now)
+        return frames
+
+    def get_timer(self) -> float | None:
+        """When `handle_timer` wants to be called; None for never."""
+        raise NotImplementedError
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due; harmless when nothing is. Feed bytes that wait before calling it."""
+        raise NotImplementedError
+
+    def close_expected(self) -> float | None:
+        """None while the link lives; else: write what `data_to_send` still gives, then close by this time."""
+        return self._close_at
+
+    # ------------------------------------------------------------------------------------------------------ input
+
+    def _deaf(self) -> bool:
+        """Whether received bytes are of no interest any more."""
+        return self._close_at is not None
+
+    def _receive_stream(self, data: bytes | bytearray | memoryview) -> None:
+        decoder = self._decoder
+        decoder.feed(data)
+        while (body := decoder.next_body()) is not None:
+            if not body:
+                self._last_received = self._now
+                self._on_empty_frame()
+            else:
+                cipher = self._cipher
+                header, payload = split_body(body if cipher is None else cipher.apply(body))
+                self._on_frame(header, payload)
+            if self._deaf():
+                return
+
+    def _on_frame(self, header_bytes: bytes, payload: bytes) -> None:
+        self._last_received = self._now
+        template = self._receive_template
+        if template is not None:
+            packet_id = template.match(header_bytes)
+            if packet_id is not None:
+                self._on_secmsg(packet_id, template.cipher, payload)
+                return
+        header = read_strictly(Header, header_bytes)
+        if self._trace is not None:
+            self._trace("in", f"{header.cmd} id={header.id} {len(payload)} bytes", self._now)
+        if header.cmd == Command.SECMSG:
+            if self._secret is not None and header.id:
+                self._receive_template = HeaderTemplate.learn(header_bytes, header)
+            self._on_secmsg(header.id or "", header.cipher, payload)
+        else:
+            self._on_command(header, payload)
+
+    def _open(self, packet_id: str, payload: bytes, encrypted: bool) -> Packet | None:
+        """The packet of a SECMSG; None if it cannot be read, which is then among the events."""
+        try:
+            if encrypted:
+                assert self._secret is not None  # the state table lets no SECMSG through without it
+                key = self._secret + packet_id.encode()
+                if not packet_id or len(key) > MAX_KEY:
+                    raise PacketError(
+                        f"expected an id of 1 to {MAX_KEY - len(self._secret)} bytes,"
+                        f" got {len(key) - len(self._secret)}",
+                        where="ClientHeader.id",
+                    )
+                payload = rc4(key, payload)
+            return decode_packet(payload)
+        except PacketError as error:
+            self._bad_packet(error, packet_id)
+            return None
+
+    def _bad_packet(self, error: PacketError, header_id: str, packet: Packet | None = None) -> None:
+        self._emit(
+            BadPacket(
+                error=error,
+                header_id=header_id,
+                packet_id=packet.packet_id if packet else None,
+                sequence=packet.sequence if packet else None,
+            )
+        )
+
+    def _ignore(self, header: Header, payload: bytes) -> None:
+        self._emit(Ignored(command=header.cmd, id=header.id, size=len(payload)))
+
+    def _on_empty_frame(self) -> None:
+        raise NotImplementedError
+
+    def _on_command(self, header: Header, payload: bytes) -> None:
+        raise NotImplementedError
+
+    def _on_secmsg(self, packet_id: str, cipher: int | None, payload: bytes) -> None:
+        raise NotImplementedError
+
+    # ----------------------------------------------------------------------------------------------------- output
+
+    def _frame(self, header: bytes, payload: bytes) -> bytes:
+        if self.framing is Framing.WEBSOCKET:
+            return encode_websocket_packet(header, payload)
+        body = join_body(header, payload)
+        return encode_tcp_frame(body if self._cipher is None else self._cipher.apply(body))
+
+    def _encrypt(self, packet_id: str, packet: bytes) -> bytes:
+        """The frame of a SECMSG."""
+        template = self._send_template
+        assert template is not None  # set when the user was bound
+        assert self._secret is not None
+        id_bytes = packet_id.encode()
+        payload = rc4(self._secret + id_bytes, packet) if template.cipher else packet
+        return self._frame(template.encode(id_bytes), payload)
+
+    def _enqueue(self, packet_id: str, packet: bytes, wants_answer: bool) -> None:
+        self._check_room(len(packet))
+        self._append((packet_id, packet, wants_answer), len(packet))
+
+    def _check_room(self, size: int) -> None:
+        count, limit = self._limits
+        waiting = len(self._queue or ())
+        if waiting >= count or self._queue_size + size > limit:
+            raise QueueFull(
+                f"{waiting} packets of {self._queue_size} bytes wait already (max_pending={count},"
+                f" max_pending_bytes={limit}); take data_to_send() first",
+                where="send",
+            )
+
+    def _append(self, item: Waiting | bytes, size: int) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append(item)
+        self._queue_size += size
+
+    def _seal(self) -> None:
+        """Encrypt all that waits, because the keys are about to change; then the order cannot be lost either."""
+        if self._queue:
+            frames = [item if isinstance(item, bytes) else self._encrypt(item[0], item[1]) for item in self._queue]
+            self._queue = deque(frames)
+            self._queue_size = sum(map(len, frames))
+
+    def _may_send(self) -> bool:
+        """Whether what is in the queue may be taken now."""
+        raise NotImplementedError
+
+    def _taken(self, wants_answer: bool) -> None:
+        """Frames were taken from the queue."""
+
+    # ------------------------------------------------------------------------------------------------------ states
+
+    def _verb(self, item: enum.Enum) -> S:
+        """The state that a verb leads to; the verb sets it when nothing can go wrong any more."""
+        cell = self._table[self._state, item]
+        if cell is Outcome.REFUSE:
+            raise LocalProtocolError(f"{item.value} is not possible in state {self._state.name}")
+        state: S = cell
+        return state
+
+    def _arrived(self, item: enum.Enum, command: str) -> bool:
+        """Step the state machine by a packet; False if the packet is to be ignored."""
+        cell = self._table[self._state, item]
+        if cell is Outcome.FATAL:
+            raise RemoteProtocolError(f"unexpected {item.value} in state {self._state.name}", where=command)
+        if cell is Outcome.IGNORE:
+            return False
+        self._state = cell
+        return True
+
+    # ------------------------------------------------------------------------------------------------ time and end
+
+    def _tick(self, now: float) -> None:
+        try:
+            if now > self._now:
+                if now > LATEST:
+                    raise LocalProtocolError(f"expected seconds below {LATEST:g}, got {now}", where="now")
+                self._now = now
+        except TypeError:
+            raise LocalProtocolError(f"expected seconds as a number, got {now!r}", where="now") from None
+
+    def _lost(self, reason: CloseReason, now: float) -> None:
+        self._tick(now)
+        if self._state is not self._closed:
+            self._end(reason)
+
+    def _broken(self) -> None:
+        """The peer broke the protocol."""
+        self._end(CloseReason.PROTOCOL_ERROR)
+
+    def _end(self, reason: CloseReason, state: S | None = None, flush: float | None = None) -> None:
+        """Enter a final state; ``flush`` seconds are left to write what is queued, else it is dropped."""
+        if self._close_at is None:
+            self._emit(LinkClosed(reason=reason, unread=self._decoder.pending))
+        self._state = self._closed if state is None else state
+        self._close_at = self._now + (flush or 0.0)
+        self._phase_at = None
+        self._decoder = TcpDecoder(1)
+        if flush is None:
+            self._control = []
+            self._queue = None
+            self._queue_size = 0
+            self._secret = self._cipher = None
+
+    def _emit(self, event: object) -> None:
+        self._events.append(event)  # type: ignore[arg-type]  # each role emits members of its own union
+
+
+def read_strictly(record: type[R], data: bytes) -> R:
+    """A record that the link cannot do without: what is wrong with it is fatal."""
+    try:
+        return record.decode(data)
+    except PacketError as error:
+        raise RemoteProtocolError(error.problem, where=error.where, offset=error.offset) from None
+
+
+def check_text(value: str, where: str, most: int, *, empty: bool = False, secret: bool = False) -> str:
+    """A text of the caller that can be encoded and has 1 (``empty``: 0) to ``most`` bytes."""
+    shown = f"a {type(value).__name__}" if secret else repr(value)[:80]
+    try:
+        size = len(value.encode())
+    except (AttributeError, UnicodeEncodeError):
+        raise LocalProtocolError(f"expected text that UTF-8 can carry, got {shown}", where=where) from None
+    if size > most or not (size or empty):
+        raise LocalProtocolError(f"expected {0 if empty else 1} to {most} bytes, got {size}", where=where)
+    return value

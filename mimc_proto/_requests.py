@@ -1,0 +1,90 @@
+"""What a client may send once it is bound, with the user's identity filled in."""
+
+from __future__ import annotations
+
+from .errors import LocalProtocolError
+from .packets import (
+    Body,
+    OnlineMessage,
+    OnlineMessageAck,
+    P2PMessage,
+    P2TMessage,
+    Packet,
+    Pull,
+    SequenceAck,
+    UcJoin,
+    UcMessage,
+    UcOnlineUsersQuery,
+    UcPacket,
+    UcPing,
+    UcQuit,
+    UcSequenceAck,
+    User,
+)
+from .packets.fast import MessageEncoder
+
+__all__ = ["Request", "RequestEncoder", "wants_answer"]
+
+UcRequest = UcPing | UcJoin | UcQuit | UcMessage | UcOnlineUsersQuery | UcSequenceAck
+Request = P2PMessage | P2TMessage | OnlineMessage | OnlineMessageAck | SequenceAck | Pull | UcRequest
+
+_UC_REQUESTS = (UcPing, UcJoin, UcQuit, UcMessage, UcOnlineUsersQuery, UcSequenceAck)
+_MESSAGES = (P2PMessage, P2TMessage, OnlineMessage)
+_ANSWERED = frozenset({P2PMessage, P2TMessage, UcPing, UcJoin, UcQuit, UcMessage, UcOnlineUsersQuery})
+
+LAST_TOPIC = (1 << 64) - 1
+
+
+def wants_answer(body: Request) -> bool:
+    """Whether a server has to answer this within seconds (clients.md rule 1)."""
+    return type(body) in _ANSWERED
+
+
+class RequestEncoder:
+    """Encodes the MIMCPackets of one bound user."""
+
+    __slots__ = ("_messages", "_package", "_user")
+
+    def __init__(self, user: User, package: str) -> None:
+        """``user`` has all four fields: the sender of everything. Raises `LocalProtocolError` if it has not."""
+        self._messages = MessageEncoder(user, package)
+        self._package = package
+        self._user = user
+
+    def p2p(self, packet_id: str, account: str, payload: bytes, is_store: bool, biz_type: str | None) -> bytes:
+        """A message to a user."""
+        to, kind = _utf8(account, "account"), None if biz_type is None else _utf8(biz_type, "biz_type")
+        return self._messages.p2p(packet_id.encode(), to, payload, is_store, kind)
+
+    def p2t(self, packet_id: str, topic_id: int, payload: bytes, is_store: bool, biz_type: str | None) -> bytes:
+        """A message to a normal group."""
+        if not isinstance(topic_id, int) or not 0 <= topic_id <= LAST_TOPIC:
+            raise LocalProtocolError(f"expected a number from 0 to 2**64 - 1, got {topic_id!r}", where="topic_id")
+        kind = None if biz_type is None else _utf8(biz_type, "biz_type")
+        return self._messages.p2t(packet_id.encode(), topic_id, payload, is_store, kind)
+
+    def encode(self, body: Request, packet_id: str) -> bytes:
+        """Any request; what it leaves out is filled in. Raises `LocalProtocolError` for what a client cannot send."""
+        return Packet(packet_id=packet_id, package=self._package, body=self._complete(body, packet_id)).encode()
+
+    def _complete(self, body: Request, packet_id: str) -> Body:
+        user = self._user
+        if isinstance(body, _MESSAGES):
+            return body if body.sender is not None else body.replace(sender=user)
+        if isinstance(body, (SequenceAck, Pull)):
+            own = {"uuid": user.uuid, "resource": user.resource, "app_id": user.app_id}
+            return body.replace(**{name: value for name, value in own.items() if getattr(body, name) is None})
+        if isinstance(body, OnlineMessageAck):
+            return body
+        if isinstance(body, _UC_REQUESTS):
+            if isinstance(body, UcMessage):
+                body = body.replace(user=body.user or user, packet_id=body.packet_id or packet_id)
+            return UcPacket(user=user, packet_id=packet_id, body=body)
+        raise LocalProtocolError(f"a client sends no {type(body).__name__}", where="send")
+
+
+def _utf8(text: str, where: str) -> bytes:
+    try:
+        return text.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise LocalProtocolError(f"expected text that UTF-8 can carry, got {text!r:.80}", where=where) from None

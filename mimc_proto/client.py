@@ -1,0 +1,484 @@
+"""One link as the client sees it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._link import MAX_ID, Link, Trace, check_text, read_strictly
+from ._record import Record
+from ._requests import Request, RequestEncoder, wants_answer
+from .config import ClientConfig
+from .crypto import MAX_KEY, SERVER, BodyCipher, bind_signature, body_key, security_key_bytes
+from .errors import CryptoError, LocalProtocolError, PacketError, RemoteProtocolError
+from .events import (
+    BindAccepted,
+    BindRefused,
+    ClientEvent,
+    CloseReason,
+    HandshakeCompleted,
+    Kicked,
+    LimitReached,
+    MessagesReceived,
+    PacketReceived,
+    PongReceived,
+)
+from .framing import Framing
+from .packets import (
+    BadPacket,
+    Bind,
+    BindAnswer,
+    Command,
+    Conn,
+    ConnAnswer,
+    Direction,
+    Header,
+    Kick,
+    ListStatus,
+    P2PMessage,
+    P2TMessage,
+    Packet,
+    PacketList,
+    User,
+)
+from .packets.fast import HeaderTemplate
+from .states import CLIENT_TABLE, ClientInput, ClientState
+
+__all__ = ["ClientConnection", "Credentials"]
+
+VERSION = 106
+SDK_TCP, SDK_WEBSOCKET = 33, 31
+METHOD = "XIAOMI-PASS"
+KICK = "0"
+
+_TIMEOUTS = {
+    ClientState.HANDSHAKE: CloseReason.HANDSHAKE_TIMEOUT,
+    ClientState.BINDING: CloseReason.LOGIN_TIMEOUT,
+    ClientState.UNBINDING: CloseReason.LOGOUT_TIMEOUT,
+}
+
+
+class Credentials(Record, secret=("token", "security_key")):
+    """What a token answer says of a user (rest.md, Token): needed to BIND and to address messages.
+
+    ``uuid`` is ``miUserId``, ``security_key`` the base64 text of ``miUserSecurityKey``, ``package`` is
+    ``appPackage``, ``chid`` is ``miChid``.
+    """
+
+    __slots__ = ()
+    app_id: int
+    account: str
+    uuid: int
+    token: str
+    security_key: str
+    package: str
+    chid: int = 9
+
+
+class ClientConnection(Link[ClientState, ClientEvent]):
+    """A connection to a frontend that was just opened; CONN is queued at once.
+
+    ``resource`` names this device among those of the account. ``id_prefix`` opens every packet id made here and has
+    to be unlike that of any other connection of the user (16 random letters and digits, say). ``udid`` takes part
+    in the body key; it may be empty. ``now`` is any clock in seconds. ``trace`` sees every frame, masked.
+
+    Raises `LocalProtocolError` for arguments that cannot be sent.
+    """
+
+    __slots__ = (
+        "_answer_at",
+        "_challenge",
+        "_counter",
+        "_credentials",
+        "_encoder",
+        "_id_prefix",
+        "_last_sent",
+        "_second_chance",
+        "config",
+        "resource",
+    )
+
+    _table = CLIENT_TABLE
+    _closed = ClientState.CLOSED
+
+    def __init__(
+        self,
+        *,
+        resource: str,
+        id_prefix: str,
+        now: float,
+        framing: Framing = Framing.TCP,
+        udid: str = "",
+        config: ClientConfig | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        self.config = config = config if config is not None else ClientConfig()
+        limits = (config.max_pending, config.max_pending_bytes)
+        super().__init__(framing, config.max_frame, limits, ClientState.HANDSHAKE, now, trace)
+        self.resource = check_text(resource, "resource", MAX_ID)
+        self._id_prefix = check_text(id_prefix, "id_prefix", MAX_ID - 20)
+        body_key("checks the udid", udid)
+        self._challenge = udid  # until the answer to CONN replaces it: nothing else needs the udid
+        self._counter = 0
+        self._credentials: Credentials | None = None
+        self._encoder: RequestEncoder | None = None
+        self._last_sent = self._now
+        self._answer_at: float | None = None
+        self._second_chance = False
+        self._phase_at = self._now + config.handshake_timeout
+        websocket = framing is Framing.WEBSOCKET
+        conn = Conn(
+            version=VERSION, os="python", udid=udid, sdk=SDK_WEBSOCKET if websocket else SDK_TCP, model="mimc-proto"
+        )
+        if websocket:  # as WebJS: no identity before BIND
+            header = Header(server=SERVER, cmd=Command.CONN, id=self._next_id())
+        else:
+            header = self._header(Command.CONN, self._next_id())
+        self._control.append(self._frame(header.encode(), conn.encode()))
+
+    # ------------------------------------------------------------------------------------------------------ verbs
+
+    def bind(self, credentials: Credentials, now: float) -> None:
+        """Log in (in state READY): queues BIND, whose answer is due within ``login_timeout``.
+
+        A further BIND on the same link, after a KICK or a refusal, has a new id and so a new signature.
+        """
+        self._tick(now)
+        state = self._verb(ClientInput.BIND)
+        check_text(credentials.token, "Credentials.token", 8192, secret=True)
+        check_text(credentials.account, "Credentials.account", 8192)
+        check_text(credentials.package, "Credentials.package", 8192, empty=True)
+        secret = security_key_bytes(credentials.security_key)
+        if len(secret) + MAX_ID > MAX_KEY:
+            raise CryptoError(
+                f"expected at most {MAX_KEY - MAX_ID - 1} bytes, got {len(secret) - 1}", where="security key"
+            )
+        encoder = RequestEncoder(
+            User(
+                app_id=credentials.app_id,
+                account=credentials.account,
+                uuid=credentials.uuid,
+                resource=self.resource,
+            ),
+            credentials.package,
+        )
+        packet_id = self._next_id()
+        bind = Bind(
+            token=credentials.token,
+            kick=KICK,
+            method=METHOD,
+            client_attrs="",
+            cloud_attrs="",
+            sig=bind_signature(
+                token=credentials.token,
+                challenge=self._challenge,
+                chid=credentials.chid,
+                uuid=credentials.uuid,
+                resource=self.resource,
+                packet_id=packet_id,
+                security_key=credentials.security_key,
+            ),
+        )
+        frame = self._frame(self._header(Command.BIND, packet_id, credentials).encode(), bind.encode())
+        self._credentials, self._encoder, self._secret = credentials, encoder, secret
+        self._send_template = HeaderTemplate(self._header(Command.SECMSG, "", credentials))
+        self._receive_template = None
+        self._control.append(frame)
+        self._state = state
+        self._phase_at = self._now + self.config.login_timeout
+
+    def ping(self, now: float) -> None:
+        """Queue a PING; the link also does so by itself after ``ping_interval`` of silence."""
+        self._tick(now)
+        self._verb(ClientInput.PING)
+        self._queue_ping()
+
+    def unbind(self, now: float) -> None:
+        """Log out: UBND goes out behind the messages that wait; the answer ends the link."""
+        self._tick(now)
+        self._state = self._verb(ClientInput.UNBIND)
+        self._seal()
+        header = self._header(Command.UBND, self._next_id(), self._credentials)
+        frame = self._frame(header.encode(), b"")
+        self._append(frame, len(frame))
+        self._phase_at = self._now + self.config.answer_timeout
+
+    def close(self, now: float) -> None:
+        """End the link at once; what waits is dropped."""
+        self._tick(now)
+        if self._close_at is None:
+            self._end(CloseReason.LOCAL)
+
+    def send_p2p(
+        self,
+        account: str,
+        payload: bytes,
+        *,
+        now: float,
+        biz_type: str | None = None,
+        is_store: bool = True,
+        packet_id: str | None = None,
+    ) -> str:
+        """Queue a message to a user and return its packet id, which its PACKET_ACK will carry.
+
+        ``payload`` has at most ``max_payload`` bytes. ``packet_id`` may be given, with at most 128 bytes; it is the
+        header's id as well. Raises `LocalProtocolError`, and `QueueFull` when too much waits.
+        """
+        self._tick(now)
+        self._verb(ClientInput.SEND)
+        packet_id = self._prepare(packet_id, payload)
+        self._enqueue(packet_id, self._requests.p2p(packet_id, account, payload, is_store, biz_type), True)
+        return packet_id
+
+    def send_p2t(
+        self,
+        topic_id: int,
+        payload: bytes,
+        *,
+        now: float,
+        biz_type: str | None = None,
+        is_store: bool = True,
+        packet_id: str | None = None,
+    ) -> str:
+        """Queue a message to a normal group; otherwise like `send_p2p`."""
+        self._tick(now)
+        self._verb(ClientInput.SEND)
+        packet_id = self._prepare(packet_id, payload)
+        self._enqueue(packet_id, self._requests.p2t(packet_id, topic_id, payload, is_store, biz_type), True)
+        return packet_id
+
+    def send(self, body: Request, *, now: float, packet_id: str | None = None) -> str:
+        """Queue any other request, or a message as a record; returns its packet id.
+
+        What the record leaves out (None) is filled in: the sender, uuid, resource and app id of this user. Requests
+        of unlimited groups get their `UcPacket` around them.
+        """
+        self._tick(now)
+        self._verb(ClientInput.SEND)
+        packet_id = self._prepare(packet_id, getattr(body, "payload", b""))
+        self._enqueue(packet_id, self._requests.encode(body, packet_id), wants_answer(body))
+        return packet_id
+
+    # ------------------------------------------------------------------------------------------------------ timers
+
+    def get_timer(self) -> float | None:
+        """When `handle_timer` wants to be called: a deadline, or the time of the next PING."""
+        if self._close_at is not None:
+            return None
+        if self._phase_at is not None:
+            return self._phase_at
+        return self._ping_at() if self._answer_at is None else self._answer_at
+
+    def handle_timer(self, now: float) -> None:
+        """End the link if a deadline has passed, send a PING if it was silent.
+
+        An answer's deadline that is noticed late by more than half of it was a stall of this program: one PING, and
+        a second chance, before the link counts as dead.
+        """
+        self._tick(now)
+        if self._close_at is not None:
+            return
+        now = self._now
+        if self._phase_at is not None:
+            if now >= self._phase_at:
+                self._end(_TIMEOUTS[self._state])
+        elif self._answer_at is not None:
+            if now >= self._answer_at:
+                self._answer_overdue(now - self._answer_at)
+        elif now >= self._ping_at():
+            self._queue_ping()
+            if self._cipher is not None:  # the link is idle: its caches are not needed now
+                self._cipher.trim()
+
+    def _answer_overdue(self, late: float) -> None:
+        if late > self.config.answer_timeout / 2 and not self._second_chance:
+            self._second_chance = True
+            self._answer_at = None
+            self._queue_ping()
+        else:
+            self._end(CloseReason.ANSWER_TIMEOUT)
+
+    def _ping_at(self) -> float:
+        return min(self._last_received, self._last_sent) + self.config.ping_interval
+
+    def _queue_ping(self) -> None:
+        header = self._header(Command.PING, self._next_id(), self._credentials)
+        self._control.append(self._frame(header.encode(), b""))
+        self._taken(True)
+
+    def _may_send(self) -> bool:
+        return self._state is ClientState.BOUND or self._state is ClientState.UNBINDING
+
+    def _taken(self, wants_answer: bool) -> None:
+        self._last_sent = self._now
+        if wants_answer and self._answer_at is None:
+            self._answer_at = self._now + self.config.answer_timeout
+
+    # ------------------------------------------------------------------------------------------------------ input
+
+    def _on_empty_frame(self) -> None:
+        self._answered()
+        if self._arrived(ClientInput.PONG, "an empty frame"):
+            self._emit(PongReceived())
+
+    def _on_command(self, header: Header, payload: bytes) -> None:
+        self._answered()
+        handler = _HANDLERS.get(header.cmd)
+        if handler is not None:
+            handler(self, header, payload)
+        else:
+            self._arrived(ClientInput.OTHER, header.cmd)
+            self._ignore(header, payload)
+
+    def _on_conn(self, header: Header, payload: bytes) -> None:
+        self._arrived(ClientInput.CONN_ANSWER, header.cmd)
+        answer = read_strictly(ConnAnswer, payload)
+        try:
+            key = body_key(answer.challenge, self._challenge)
+        except CryptoError as error:
+            raise RemoteProtocolError(error.problem, where=f"CONN answer: {error.where}") from None
+        if self.framing is Framing.TCP:
+            self._cipher = BodyCipher(key)
+        self._challenge = answer.challenge
+        self._phase_at = None
+        self._emit(HandshakeCompleted(host=answer.host))
+
+    def _on_bind(self, header: Header, payload: bytes) -> None:
+        answer = read_strictly(BindAnswer, payload)
+        item = ClientInput.BIND_ACCEPTED if answer.result else ClientInput.BIND_REFUSED
+        if not self._arrived(item, header.cmd):
+            self._ignore(header, payload)
+        elif answer.result:
+            self._phase_at = None
+            self._emit(BindAccepted())
+        elif not self._logged_out():
+            self._emit(
+                BindRefused(
+                    error_type=answer.error_type or "",
+                    error_reason=answer.error_reason or "",
+                    error_desc=answer.error_desc or "",
+                )
+            )
+
+    def _on_kick(self, header: Header, payload: bytes) -> None:
+        kick = read_strictly(Kick, payload)
+        if self._arrived(ClientInput.KICK, header.cmd) and not self._logged_out():
+            self._emit(Kicked(kick=kick))
+
+    def _on_unbound(self, header: Header, payload: bytes) -> None:
+        if self._arrived(ClientInput.UNBOUND, header.cmd):
+            self._logged_out()
+        else:
+            self._ignore(header, payload)
+
+    def _on_ping(self, header: Header, payload: bytes) -> None:
+        self._on_empty_frame()
+
+    def _logged_out(self) -> bool:
+        """Offline now: whether that ends the link, as after a logout."""
+        self._phase_at = None
+        if self._state is ClientState.CLOSED:
+            self._end(CloseReason.LOGGED_OUT)
+            return True
+        return False
+
+    def _on_secmsg(self, packet_id: str, cipher: int | None, payload: bytes) -> None:
+        self._answered()
+        if not self._arrived(ClientInput.PACKET, Command.SECMSG):
+            self._ignore(Header(cmd=Command.SECMSG, id=packet_id), payload)
+            return
+        packet = self._open(packet_id, payload, True)  # downwards always encrypted, whatever cipher says
+        if packet is None:
+            return
+        if type(packet.body) is PacketList:
+            self._on_list(packet_id, packet, packet.body)
+        else:
+            self._emit(PacketReceived(id=packet_id, packet=packet))
+
+    def _on_list(self, packet_id: str, packet: Packet, packets: PacketList) -> None:
+        limit = packets.max_sequence
+        if packets.uuid != self._bound.uuid or packets.resource != self.resource:
+            error = PacketError(
+                f"expected a list for {self._bound.uuid}/{self.resource}, got {packets.uuid}/{packets.resource}",
+                where="MIMCPacket.COMPOUND",
+            )
+            self._bad_packet(error, packet_id, packet)
+        elif limit is None:
+            error = PacketError("expected this required field, got none", where="MIMCPacket.COMPOUND.maxSequence")
+            self._bad_packet(error, packet_id, packet)
+        elif packets.status == ListStatus.EXCEED_COUNT_LIMIT:
+            self._emit(LimitReached(min_sequence=packets.min_sequence, max_sequence=limit))
+        else:
+            messages, skipped = _sort(packets.packets)
+            self._emit(MessagesReceived(packets=messages, skipped=skipped, max_sequence=limit))
+
+    # ----------------------------------------------------------------------------------------------------- helpers
+
+    @property
+    def _bound(self) -> Credentials:
+        assert self._credentials is not None  # the state table lets nothing through before bind()
+        return self._credentials
+
+    @property
+    def _requests(self) -> RequestEncoder:
+        assert self._encoder is not None  # the state table lets nothing through before bind()
+        return self._encoder
+
+    def _answered(self) -> None:
+        self._answer_at = None
+        self._second_chance = False
+
+    def _next_id(self) -> str:
+        self._counter += 1
+        return f"{self._id_prefix}_{self._counter}"
+
+    def _header(self, command: Command, packet_id: str, user: Credentials | None = None) -> Header:
+        chid, uuid = (user.chid, user.uuid) if user is not None else (9, 0)
+        if self.framing is Framing.WEBSOCKET:  # as WebJS: no direction, no cipher
+            return Header(chid=chid, uuid=uuid, server=SERVER, resource=self.resource, cmd=command, id=packet_id)
+        return Header(
+            chid=chid,
+            uuid=uuid,
+            server=SERVER,
+            resource=self.resource,
+            cmd=command,
+            id=packet_id,
+            dir_flag=Direction.CS_REQ,
+            cipher=1 if command is Command.SECMSG else 0,
+        )
+
+    def _prepare(self, packet_id: str | None, payload: object) -> str:
+        """Check what all messages have in common; the id of this one."""
+        if type(payload) is not bytes:
+            raise LocalProtocolError(f"expected bytes, got a {type(payload).__name__}", where="payload")
+        if len(payload) > self.config.max_payload:
+            raise LocalProtocolError(
+                f"expected at most {self.config.max_payload} bytes (max_payload), got {len(payload)}", where="payload"
+            )
+        return self._next_id() if packet_id is None else check_text(packet_id, "packet_id", MAX_ID)
+
+
+_HANDLERS: dict[str, Any] = {
+    Command.CONN: ClientConnection._on_conn,
+    Command.BIND: ClientConnection._on_bind,
+    Command.PING: ClientConnection._on_ping,
+    Command.KICK: ClientConnection._on_kick,
+    Command.UBND: ClientConnection._on_unbound,
+}
+
+
+def _sort(packets: tuple[Packet | BadPacket, ...]) -> tuple[tuple[Packet, ...], tuple[Packet | BadPacket, ...]]:
+    """What a list delivers, in ascending sequence and each sequence once, and what it does not."""
+    messages: dict[int, Packet] = {}
+    skipped: list[Packet | BadPacket] = []
+    for packet in packets:
+        if type(packet) is not Packet or not isinstance(packet.body, (P2PMessage, P2TMessage)):
+            skipped.append(packet)
+        elif packet.sequence is None or packet.body.sender is None:
+            missing = "sequence" if packet.sequence is None else "from"
+            error = PacketError(f"expected {missing}, got none", where="MIMCPacket.COMPOUND.packets")
+            skipped.append(
+                BadPacket(error=error, packet_id=packet.packet_id, sequence=packet.sequence, inside_list=True)
+            )
+        else:
+            messages[packet.sequence] = packet
+    return tuple(messages[sequence] for sequence in sorted(messages)), tuple(skipped)

@@ -1,0 +1,256 @@
+"""RC4, the two key derivations and the BIND signature (wire.md section 3).
+
+MIMC uses RC4 with keys of any length from 1 to 256 bytes and drops no keystream. It hides nothing from someone on
+the path (wire.md section 8): run the connection inside TLS where that matters.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+
+from .errors import CryptoError
+
+try:
+    import arc4
+except ImportError:  # no wheel and no compiler: everything works, more slowly
+    arc4 = None  # type: ignore[assignment]
+
+__all__ = [
+    "BodyCipher",
+    "bind_signature",
+    "body_key",
+    "payload_key",
+    "rc4",
+    "rc4_python",
+    "verify_bind_signature",
+]
+
+SERVER = "xiaomi.com"
+"""The domain that every header and signature names."""
+
+MAX_KEY = 256
+KEYSTREAM_LIMIT = 4096
+"""Bytes of a link's body keystream that are kept; longer bodies are encrypted by arc4 in one go."""
+
+
+def rc4(key: bytes, data: bytes) -> bytes:
+    """``data`` encrypted (or decrypted: it is the same) under ``key``, from the first byte of the keystream.
+
+    Raises `CryptoError` unless the key has 1 to 256 bytes.
+    """
+    if not 0 < len(key) <= MAX_KEY:
+        raise _bad_key(key)
+    return _rc4(key, data)
+
+
+def rc4_python(key: bytes, data: bytes) -> bytes:
+    """`rc4` in Python alone: the reference, and the fallback where arc4 cannot be installed."""
+    if not 0 < len(key) <= MAX_KEY:
+        raise _bad_key(key)
+    state = list(range(256))
+    j = 0
+    for i in range(256):
+        j = (j + state[i] + key[i % len(key)]) & 255
+        state[i], state[j] = state[j], state[i]
+    out = bytearray(len(data))
+    i = j = 0
+    for n, byte in enumerate(data):
+        i = (i + 1) & 255
+        a = state[i]
+        j = (j + a) & 255
+        b = state[i] = state[j]
+        state[j] = a
+        out[n] = byte ^ state[(a + b) & 255]
+    return bytes(out)
+
+
+def _rc4_arc4(key: bytes, data: bytes) -> bytes:
+    return arc4.ARC4(key).encrypt(data)
+
+
+_rc4 = rc4_python if arc4 is None else _rc4_arc4
+
+
+def _bad_key(key: bytes) -> CryptoError:
+    return CryptoError(f"expected a key of 1 to {MAX_KEY} bytes, got {len(key)}", where="RC4 key")
+
+
+def body_key(challenge: str, udid: str) -> bytes:
+    """The key of all bodies of one TCP connection: RC4 of the second halves under the whole challenge.
+
+    ``challenge`` comes from the CONN answer, ``udid`` from CONN (often empty). Each is cut at its own ``len // 2``.
+    Raises `CryptoError` if one is not ASCII, or if the challenge is empty or the key would be too long.
+    """
+    for name, text in (("challenge", challenge), ("udid", udid)):
+        if not text.isascii():
+            raise CryptoError("expected ASCII characters only", where=name)
+    if not 0 < len(challenge) <= MAX_KEY:
+        raise CryptoError(f"expected 1 to {MAX_KEY} characters, got {len(challenge)}", where="challenge")
+    halves = challenge[len(challenge) // 2 :] + udid[len(udid) // 2 :]
+    if len(halves) > MAX_KEY:
+        limit = 2 * (MAX_KEY - len(challenge) + len(challenge) // 2)
+        raise CryptoError(f"expected at most {limit} characters, got {len(udid)}", where="udid")
+    return rc4(challenge.encode(), halves.encode())
+
+
+def security_key_bytes(security_key: str) -> bytes:
+    """The binary form of a token's ``miUserSecurityKey``, with the ``_`` that follows it in every payload key.
+
+    Standard, padded base64; line breaks are skipped, as Go and Java do. Anything else raises `CryptoError`.
+    """
+    try:
+        text = security_key.replace("\n", "").replace("\r", "").encode("ascii")
+        secret = base64.b64decode(text, validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raise CryptoError("expected standard base64 with its padding", where="security key") from None
+    if not 0 < len(secret) <= MAX_KEY - 2:
+        raise CryptoError(f"expected 1 to {MAX_KEY - 2} bytes in base64, got {len(secret)}", where="security key")
+    return secret + b"_"
+
+
+def payload_key(security_key: str, packet_id: str) -> bytes:
+    """The RC4 key of one SECMSG payload: the decoded security key, ``_`` and the id of *that* packet's header.
+
+    ``security_key`` is the base64 text of the token answer. Raises `CryptoError` for bad base64, an empty key or
+    id, an id that is no text, or a key of more than 256 bytes.
+    """
+    if not packet_id:
+        raise CryptoError("expected a header id, got an empty one", where="packet id")
+    try:
+        key = security_key_bytes(security_key) + packet_id.encode()
+    except UnicodeEncodeError:
+        raise CryptoError("expected text that UTF-8 can carry", where="packet id") from None
+    if len(key) > MAX_KEY:
+        raise _bad_key(key)
+    return key
+
+
+def bind_signature(
+    *,
+    token: str,
+    challenge: str,
+    chid: int,
+    uuid: int,
+    resource: str,
+    packet_id: str,
+    security_key: str,
+    kick: str = "0",
+    method: str = "XIAOMI-PASS",
+    client_attrs: str = "",
+    cloud_attrs: str = "",
+) -> str:
+    """The ``sig`` field of BIND, as base64 text; ``packet_id`` is the header id of that BIND.
+
+    Signs its texts exactly as given; `verify_bind_signature` knows what a verifier has to read otherwise. Raises
+    `CryptoError` for text that UTF-8 cannot carry.
+    """
+    sender = f"{uuid}@{SERVER}/{resource}"
+    fields = {
+        "challenge": challenge,
+        "chid": chid,
+        "client_attrs": client_attrs,
+        "cloud_attrs": cloud_attrs,
+        "from": sender,
+        "id": packet_id,
+        "kick": kick,
+        "to": SERVER,
+        "token": token,
+    }
+    return _signature(method, fields, security_key)
+
+
+def verify_bind_signature(
+    signature: str,
+    *,
+    token: str,
+    challenge: str,
+    chid: int,
+    uuid: int,
+    resource: str,
+    packet_id: str,
+    security_key: str,
+    kick: str = "0",
+    method: str = "XIAOMI-PASS",
+    client_attrs: str = "",
+    cloud_attrs: str = "",
+) -> bool:
+    """Whether ``signature`` is the one of these fields, compared in constant time.
+
+    An empty ``kick`` counts as ``0``: WebJS leaves the field empty but signs ``kick=0``.
+    """
+    expected = bind_signature(
+        token=token,
+        challenge=challenge,
+        chid=chid,
+        uuid=uuid,
+        resource=resource,
+        packet_id=packet_id,
+        security_key=security_key,
+        kick=kick or "0",
+        method=method,
+        client_attrs=client_attrs,
+        cloud_attrs=cloud_attrs,
+    )
+    return hmac.compare_digest(signature.encode("utf-8", "surrogatepass"), expected.encode())
+
+
+def _signature(method: str, fields: dict[str, object], security_key: str) -> str:
+    """base64(sha1) over the method in upper case, the fields by name, and the key as its base64 text."""
+    parts = [method.upper(), *(f"{name}={fields[name]}" for name in sorted(fields)), security_key]
+    try:
+        text = "&".join(parts).encode()
+    except UnicodeEncodeError:
+        raise CryptoError("expected text that UTF-8 can carry", where="BIND signature") from None
+    return base64.b64encode(hashlib.sha1(text, usedforsecurity=False).digest()).decode("ascii")
+
+
+class BodyCipher:
+    """RC4 of frame bodies under one connection's body key.
+
+    The keystream restarts with every frame (wire.md section 1.1), so it is computed once, grown as needed and
+    XORed as one big integer. The integers of the lengths seen last are kept; `trim` gives the memory back.
+    """
+
+    __slots__ = ("_integers", "_key", "_keystream")
+
+    INTEGERS = 4
+    LONGEST_INTEGER = 1024
+
+    def __init__(self, key: bytes) -> None:
+        if not 0 < len(key) <= MAX_KEY:
+            raise _bad_key(key)
+        self._key = key
+        self._keystream = b""
+        self._integers: dict[int, int] = {}
+
+    def apply(self, body: bytes) -> bytes:
+        """The body encrypted or decrypted; any length, in time linear in it."""
+        size = len(body)
+        stream = self._integers.get(size)
+        if stream is None:
+            if size > KEYSTREAM_LIMIT:
+                return _rc4(self._key, body)
+            stream = self._integer(size)
+        return (int.from_bytes(body, "little") ^ stream).to_bytes(size, "little")
+
+    def trim(self) -> None:
+        """Forget the cached keystream; the next frame computes it again."""
+        self._keystream = b""
+        self._integers = {}
+
+    def _integer(self, size: int) -> int:
+        if size > len(self._keystream):
+            grown = min(KEYSTREAM_LIMIT, -(-size // 256) * 256)
+            self._keystream = _rc4(self._key, bytes(grown))
+        stream = int.from_bytes(self._keystream[:size], "little")
+        if size <= self.LONGEST_INTEGER:
+            if len(self._integers) >= self.INTEGERS:
+                self._integers = {}
+            self._integers[size] = stream
+        return stream
+
+    def __repr__(self) -> str:
+        return "BodyCipher(***)"

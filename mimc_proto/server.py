@@ -1,0 +1,355 @@
+"""One link as the server sees it. It sends only frames that every official client can bear (clients.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._answers import Answer, AnswerEncoder
+from ._link import MAX_ID, Link, Trace, check_text, read_strictly
+from .config import ServerConfig
+from .crypto import MAX_KEY, SERVER, BodyCipher, body_key, security_key_bytes, verify_bind_signature
+from .errors import CryptoError, LocalProtocolError, RemoteProtocolError
+from .events import (
+    BindRequested,
+    ClientConnected,
+    CloseReason,
+    PacketReceived,
+    PingReceived,
+    ServerEvent,
+    Unbound,
+)
+from .framing import EMPTY_FRAME, Framing
+from .packets import (
+    Bind,
+    BindAnswer,
+    Command,
+    Conn,
+    ConnAnswer,
+    Direction,
+    Header,
+    Kick,
+    KickReason,
+    User,
+)
+from .packets.fast import HeaderTemplate
+from .states import SERVER_TABLE, ServerInput, ServerState
+
+__all__ = ["ServerConnection"]
+
+LEAST_CHALLENGE = 2
+"""An empty body key crashes RC4 in the Go client (wire.md section 3)."""
+
+CHID = 9
+MOST_PONGS = 8
+_ID_MASK = (1 << 48) - 1
+
+
+class ServerConnection(Link[ServerState, ServerEvent]):
+    """A connection that was just accepted.
+
+    ``challenge`` is fresh randomness for this connection: 2 to 256 ASCII characters, best 16 letters and digits.
+    ``first_id`` is where the 12 hex digits of this link's own packet ids start: any random number. ``host`` is the
+    frontend's name in the answer to CONN. CONN, PING and UBND are answered here; BIND waits for `accept_bind` or
+    `refuse_bind`. Raises `LocalProtocolError` for arguments that a client could not bear.
+    """
+
+    __slots__ = ("_answers", "_challenge", "_host", "_next_number", "_session", "config")
+
+    _table = SERVER_TABLE
+    _closed = ServerState.CLOSED
+
+    def __init__(
+        self,
+        *,
+        challenge: str,
+        first_id: int,
+        now: float,
+        host: str = "",
+        framing: Framing = Framing.TCP,
+        config: ServerConfig | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        self.config = config = config if config is not None else ServerConfig()
+        limits = (config.max_pending, config.max_pending_bytes)
+        super().__init__(framing, config.max_frame_unbound, limits, ServerState.HANDSHAKE, now, trace)
+        if not isinstance(challenge, str) or len(challenge) < LEAST_CHALLENGE:
+            raise LocalProtocolError(f"expected at least {LEAST_CHALLENGE} characters", where="challenge")
+        body_key(challenge, "")
+        self._challenge = challenge
+        self._host = check_text(host, "host", 255, empty=True)
+        self._next_number = first_id
+        self._session: BindRequested | None = None  # the BIND that waits, or the one that was accepted last
+        self._answers: AnswerEncoder | None = None
+        self._phase_at = self._now + config.handshake_timeout
+
+    # ------------------------------------------------------------------------------------------------------ verbs
+
+    def accept_bind(self, *, app_id: int, account: str, uuid: int, security_key: str, package: str, now: float) -> bool:
+        """Let the client whose BIND waits in, if its signature and uuid are those of this user.
+
+        The values are those of the token that the BIND carries, whose validity the caller has checked; ``package`` is
+        the application's appPackage. If the signature is not made with ``security_key`` or the header's uuid is
+        another, the client is refused with ``invalid-token`` and False is returned.
+        """
+        self._tick(now)
+        state = self._verb(ServerInput.ACCEPT)
+        request = self._last_bind()
+        secret = security_key_bytes(security_key)
+        if len(secret) + MAX_ID > MAX_KEY:
+            raise CryptoError(f"expected at most {MAX_KEY - MAX_ID - 1} bytes", where="security key")
+        user = User(
+            app_id=app_id,
+            account=check_text(account, "account", 8192),
+            uuid=uuid,
+            resource=request.resource,
+        )
+        check_text(package, "package", 8192, empty=True)
+        user.encode()
+        if uuid != request.uuid or not self._signed_by(request, security_key):
+            self.refuse_bind(KickReason.INVALID_TOKEN, now=now)
+            return False
+        answers = AnswerEncoder(user, package, self.config)
+        template = HeaderTemplate(self._header(Command.SECMSG, "", request, Direction.SC_ONEWAY))
+        self._seal()
+        self._answer_bind(request, BindAnswer(result=True))
+        self._answers = answers
+        self._secret, self._send_template, self._receive_template = secret, template, None
+        self._decoder.max_body = self.config.max_frame
+        self._state = state
+        self._phase_at = None
+        return True
+
+    def refuse_bind(self, reason: str, description: str = "", *, now: float) -> None:
+        """Refuse the BIND that waits.
+
+        `KickReason` members are put so that every client understands them (clients.md rule 14): ``token-expired``
+        and ``invalid-token`` make it fetch a new token, ``single-resource-kick`` keeps it away. Any other reason is
+        given as both type and reason.
+        """
+        self._tick(now)
+        state = self._verb(ServerInput.REFUSE)
+        check_text(reason, "reason", 255)
+        check_text(description, "description", 1024, empty=True)
+        kind = "auto" if reason == KickReason.INVALID_TOKEN else str(reason)
+        answer = BindAnswer(result=False, error_type=kind, error_reason=str(reason), error_desc=description)
+        self._seal()
+        self._answer_bind(self._last_bind(), answer)
+        self._offline(state)
+
+    def kick(self, reason: str, description: str = "", *, now: float) -> None:
+        """Take the user offline; the link stays. Packets that wait go out before the KICK.
+
+        ``reason`` is given as type and as reason: Java reads either, Go and C++ read only the reason.
+        """
+        self._tick(now)
+        state = self._verb(ServerInput.KICK)
+        check_text(reason, "reason", 255)
+        check_text(description, "description", 1024, empty=True)
+        self._seal()
+        kick = Kick(type=str(reason), reason=str(reason), desc=description)
+        header = self._header(Command.KICK, self._new_id(), self._last_bind(), Direction.SC_ONEWAY)
+        self._push(header, kick.encode())
+        self._offline(state)
+
+    def close(self, now: float) -> None:
+        """Close the link after flushing what is queued, within ``close_delay``."""
+        self._tick(now)
+        if self._close_at is None:
+            self._end(CloseReason.LOCAL, ServerState.CLOSING, self.config.close_delay)
+
+    def send(self, body: Answer, *, now: float, packet_id: str | None = None, timestamp: int | None = None) -> None:
+        """Queue an answer or a push, with everything filled in that official clients need.
+
+        - `PacketAck`: sequence, timestamp (ms), code (0) and error_message are filled in where they are None.
+        - `PacketList`: P2P and P2T packets in rising sequence, each with sender, packet_id and timestamp; or
+          status EXCEED_COUNT_LIMIT with min_sequence and max_sequence and no packets.
+        - `OnlineMessage` and `OnlineMessageAck`, with the ``packet_id`` of the message.
+        - `UcPong`, `UcJoinAnswer`, `UcQuitAnswer`, `UcOnlineUsersAnswer`, with the ``packet_id`` of the request's
+          UcPacket; `UcMessageList` and `UcDismiss`, which get one of their own.
+
+        ``timestamp`` (ms) goes into the envelope of the last two kinds. Raises `LocalProtocolError` for a packet
+        that some client could not bear, `QueueFull` when too much waits.
+        """
+        self._tick(now)
+        self._verb(ServerInput.SEND)
+        assert self._answers is not None  # the state table lets nothing through before accept_bind()
+        own_id = self._new_id()
+        self._enqueue(own_id, self._answers.encode(body, own_id, packet_id, timestamp), False)
+
+    # ------------------------------------------------------------------------------------------------------ timers
+
+    def get_timer(self) -> float | None:
+        """When `handle_timer` wants to be called."""
+        if self._close_at is not None:
+            return self._close_at if self._state is ServerState.CLOSING else None
+        return self._last_received + self.config.idle_timeout if self._phase_at is None else self._phase_at
+
+    def handle_timer(self, now: float) -> None:
+        """End a link whose handshake, login or next sign of life did not come in time."""
+        self._tick(now)
+        due = self.get_timer()
+        if due is None or self._now < due:
+            return
+        if self._state is ServerState.CLOSING:
+            self._end(CloseReason.LOCAL)
+        elif self._state is ServerState.HANDSHAKE:
+            self._end(CloseReason.HANDSHAKE_TIMEOUT)
+        else:
+            self._end(CloseReason.LOGIN_TIMEOUT if self._phase_at is not None else CloseReason.IDLE_TIMEOUT)
+
+    # ------------------------------------------------------------------------------------------------------- input
+
+    def _on_empty_frame(self) -> None:
+        self._arrived(ServerInput.PING, "an empty frame")
+        self._answer_ping(None)
+
+    def _on_command(self, header: Header, payload: bytes) -> None:
+        handler = _HANDLERS.get(header.cmd)
+        if handler is not None:
+            handler(self, header, payload)
+        else:
+            self._arrived(ServerInput.OTHER, header.cmd)
+            self._ignore(header, payload)
+
+    def _on_conn(self, header: Header, payload: bytes) -> None:
+        self._arrived(ServerInput.CONN, header.cmd)
+        conn = read_strictly(Conn, payload)
+        try:
+            key = body_key(self._challenge, conn.udid or "")
+        except CryptoError as error:
+            raise RemoteProtocolError(error.problem, where=f"CONN: {error.where}") from None
+        answer = ConnAnswer(challenge=self._challenge, host=self._host)
+        self._control.append(self._frame(self._answer_header(Command.CONN, header).encode(), answer.encode()))
+        if self.framing is Framing.TCP:
+            self._cipher = BodyCipher(key)
+        self._phase_at = self._now + self.config.bind_timeout
+        self._emit(ClientConnected(conn=conn))
+
+    def _on_bind(self, header: Header, payload: bytes) -> None:
+        self._arrived(ServerInput.BIND, header.cmd)
+        bind = read_strictly(Bind, payload)
+        if not header.resource or not header.id:
+            raise RemoteProtocolError("expected a resource and an id in the header of BIND", where="ClientHeader")
+        self._session = BindRequested(
+            bind=bind,
+            uuid=header.uuid or 0,
+            resource=header.resource,
+            chid=header.chid or 0,
+            id=header.id,
+        )
+        self._emit(self._session)
+
+    def _on_ping(self, header: Header, payload: bytes) -> None:
+        self._arrived(ServerInput.PING, header.cmd)
+        self._answer_ping(header)
+
+    def _on_unbind(self, header: Header, payload: bytes) -> None:
+        websocket = self.framing is Framing.WEBSOCKET
+        self._arrived(ServerInput.UNBIND_WEBSOCKET if websocket else ServerInput.UNBIND, header.cmd)
+        self._seal()
+        self._push(self._answer_header(Command.KICK, header), b"")  # clients.md rule 3
+        self._emit(Unbound())
+        if websocket:
+            self._end(CloseReason.LOGGED_OUT, ServerState.CLOSING, self.config.close_delay)
+        else:
+            self._offline(ServerState.READY)
+
+    def _on_secmsg(self, packet_id: str, cipher: int | None, payload: bytes) -> None:
+        if not self._arrived(ServerInput.PACKET, Command.SECMSG):
+            self._ignore(Header(cmd=Command.SECMSG, id=packet_id), payload)
+            return
+        packet = self._open(packet_id, payload, cipher == 1)
+        if packet is not None:
+            self._emit(PacketReceived(id=packet_id, packet=packet))
+
+    # ----------------------------------------------------------------------------------------------------- helpers
+
+    def _answer_ping(self, request: Header | None) -> None:
+        """Any frame answers a ping, so a peer that pings without reading gets no more than a few."""
+        if len(self._control) < MOST_PONGS:
+            if self.framing is Framing.TCP or request is None:
+                pong = EMPTY_FRAME
+            else:
+                pong = self._frame(self._answer_header(Command.PING, request).encode(), b"")
+            self._control.append(pong)
+        if self._cipher is not None:  # a client that pings is idle
+            self._cipher.trim()
+        self._emit(PingReceived())
+
+    def _push(self, header: Header, payload: bytes) -> None:
+        """Queue a frame of a command behind the packets that wait."""
+        if self.pending >= self.config.max_pending + MOST_PONGS:
+            raise RemoteProtocolError("it goes on asking without reading the answers", where=header.cmd)
+        frame = self._frame(header.encode(), payload)
+        self._append(frame, len(frame))
+
+    def _answer_bind(self, request: BindRequested, answer: BindAnswer) -> None:
+        header = self._header(Command.BIND, request.id, request, Direction.SC_RESP)
+        self._push(header, answer.encode())
+
+    def _header(self, command: Command, packet_id: str, session: BindRequested, direction: Direction) -> Header:
+        return self._full_header(command, packet_id, session.uuid, session.resource, direction)
+
+    def _answer_header(self, command: Command, request: Header) -> Header:
+        return self._full_header(
+            command, request.id or "", request.uuid or 0, request.resource or "", Direction.SC_RESP
+        )
+
+    @staticmethod
+    def _full_header(command: Command, packet_id: str, uuid: int, resource: str, direction: Direction) -> Header:
+        return Header(
+            chid=CHID,
+            uuid=uuid,
+            server=SERVER,
+            resource=resource,
+            cmd=command,
+            id=packet_id,
+            dir_flag=direction,
+            cipher=1 if command is Command.SECMSG else 0,
+        )
+
+    def _last_bind(self) -> BindRequested:
+        assert self._session is not None  # the state table lets nothing through without one
+        return self._session
+
+    def _signed_by(self, request: BindRequested, security_key: str) -> bool:
+        bind = request.bind
+        return verify_bind_signature(
+            bind.sig,
+            token=bind.token,
+            challenge=self._challenge,
+            chid=request.chid,
+            uuid=request.uuid,
+            resource=request.resource,
+            packet_id=request.id,
+            security_key=security_key,
+            kick=bind.kick or "",
+            method=bind.method or "",
+            client_attrs=bind.client_attrs or "",
+            cloud_attrs=bind.cloud_attrs or "",
+        )
+
+    def _offline(self, state: ServerState) -> None:
+        """Nobody is bound any more; another BIND may come, within the time that is left or begins now."""
+        self._state = state
+        if self._phase_at is None:
+            self._phase_at = self._now + self.config.bind_timeout
+
+    def _broken(self) -> None:
+        self._end(CloseReason.PROTOCOL_ERROR, ServerState.CLOSING, self.config.close_delay)
+
+    def _may_send(self) -> bool:
+        return True
+
+    def _new_id(self) -> str:
+        """12 hex digits, as the cloud's own ids."""
+        self._next_number += 1
+        return f"{self._next_number & _ID_MASK:012x}"
+
+
+_HANDLERS: dict[str, Any] = {
+    Command.CONN: ServerConnection._on_conn,
+    Command.BIND: ServerConnection._on_bind,
+    Command.PING: ServerConnection._on_ping,
+    Command.UBND: ServerConnection._on_unbind,
+}
