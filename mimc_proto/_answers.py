@@ -30,7 +30,7 @@ from .packets import (
     UcQuitAnswer,
     User,
 )
-from .packets.fast import AckEncoder
+from .packets.encoders import AckEncoder
 
 __all__ = ["Answer", "AnswerEncoder"]
 
@@ -50,7 +50,10 @@ class AnswerEncoder:
     __slots__ = ("_acks", "_config", "_package", "_user")
 
     def __init__(self, user: User, package: str, config: ServerConfig) -> None:
-        """``user`` has all four fields: the receiver of everything that is sent."""
+        """``user`` has all four fields: the receiver of everything that is sent. Raises `LocalProtocolError` if not."""
+        for name in ("app_id", "account", "uuid", "resource"):
+            if getattr(user, name) is None:
+                raise LocalProtocolError("expected a value, got none", where=name)
         self._user = user
         self._package = package
         self._config = config
@@ -72,7 +75,8 @@ class AnswerEncoder:
         elif not packet_id:
             raise LocalProtocolError("expected the packet id of the request, got none", where="packet_id")
         check_text(packet_id, "packet_id", MAX_ID)
-        return self._envelope(packet_id, self._complete(body, packet_id), timestamp)
+        encoded = self._envelope(packet_id, self._complete(body, packet_id), timestamp)
+        return self._check_size(encoded, "UcMessageList") if type(body) is UcMessageList else encoded
 
     def _envelope(self, packet_id: str, body: Body, timestamp: int | None, sequence: int | None = None) -> bytes:
         return Packet(
@@ -82,16 +86,17 @@ class AnswerEncoder:
     # -------------------------------------------------------------------------------------------------------- acks
 
     def _ack(self, ack: PacketAck, own_id: str) -> bytes:
-        self._check_owner(ack.uuid, ack.resource, "PacketAck")
-        error = ack.error_message or ""
+        packet_id, uuid, resource, sequence, timestamp, _, error, code, index, _ = ack
+        if uuid is not None or resource is not None:
+            self._check_owner(uuid, resource, "PacketAck")
         return self._acks.encode(
             own_id.encode(),
-            check_text(ack.packet_id, "PacketAck.packet_id", 8192).encode(),
-            _number(ack.sequence or 0, "PacketAck.sequence"),
-            _number(ack.timestamp or 0, "PacketAck.timestamp"),
-            _code(ack.code or 0, "PacketAck.code"),
-            check_text(error, "PacketAck.error_message", 8192, empty=True).encode() if error else b"",
-            None if ack.conv_index is None else _number(ack.conv_index, "PacketAck.conv_index"),
+            check_text(packet_id, "PacketAck.packet_id", 8192).encode(),
+            _number(sequence or 0, "PacketAck.sequence"),
+            _number(timestamp or 0, "PacketAck.timestamp"),
+            _code(code, "PacketAck.code") if code else 0,
+            check_text(error, "PacketAck.error_message", 8192).encode() if error else b"",
+            None if index is None else _number(index, "PacketAck.conv_index"),
         )
 
     def _check_owner(self, uuid: int | None, resource: str | None, where: str) -> None:
@@ -108,7 +113,7 @@ class AnswerEncoder:
     def _list(self, packets: PacketList, own_id: str) -> bytes:
         self._check_owner(packets.uuid, packets.resource, "PacketList")
         items, last, newest = self._inner_packets(packets.packets)
-        limit = packets.max_sequence if packets.max_sequence is not None else last
+        limit = self._limit(packets.max_sequence, last, "PacketList.max_sequence")
         status = ListStatus.NORMAL if packets.status is None else packets.status
         if status == ListStatus.EXCEED_COUNT_LIMIT:
             if items or packets.min_sequence is None or packets.max_sequence is None:
@@ -125,26 +130,35 @@ class AnswerEncoder:
         full = PacketList(
             uuid=self._user.uuid,
             resource=self._user.resource,
-            max_sequence=_number(limit, "PacketList.max_sequence"),
+            max_sequence=limit,
             packets=items,
             status=status,
             min_sequence=packets.min_sequence,
         )
-        encoded = self._envelope(own_id, full, newest, limit)
+        return self._check_size(self._envelope(own_id, full, newest, limit), "PacketList")
+
+    @staticmethod
+    def _limit(given: int | None, last: int, where: str) -> int:
+        return last if given is None else _number(given, where)
+
+    def _check_count(self, items: tuple[object, ...], where: str) -> None:
+        if len(items) > self._config.max_list_messages:
+            raise LocalProtocolError(
+                f"expected at most {self._config.max_list_messages} (max_list_messages), got {len(items)}",
+                where=where,
+            )
+
+    def _check_size(self, encoded: bytes, where: str) -> bytes:
         if len(encoded) > self._config.max_list_bytes:
             raise LocalProtocolError(
                 f"expected at most {self._config.max_list_bytes} bytes (max_list_bytes), got {len(encoded)}",
-                where="PacketList",
+                where=where,
             )
         return encoded
 
     def _inner_packets(self, packets: tuple[object, ...]) -> tuple[tuple[Packet, ...], int, int | None]:
         """The checked packets, their highest sequence and newest timestamp."""
-        if len(packets) > self._config.max_list_messages:
-            raise LocalProtocolError(
-                f"expected at most {self._config.max_list_messages} (max_list_messages), got {len(packets)}",
-                where="PacketList.packets",
-            )
+        self._check_count(packets, "PacketList.packets")
         last, newest = 0, None
         checked = []
         for index, packet in enumerate(packets):
@@ -178,6 +192,7 @@ class AnswerEncoder:
         return UcPacket(user=self._user, packet_id=packet_id, body=body)  # type: ignore[arg-type]  # acks and lists went elsewhere
 
     def _message_list(self, messages: UcMessageList) -> UcMessageList:
+        self._check_count(messages.messages, "UcMessageList.messages")
         last = 0
         for index, message in enumerate(messages.messages):
             where = f"UcMessageList.messages[{index}]"
@@ -187,7 +202,7 @@ class AnswerEncoder:
             if sequence <= last:
                 raise LocalProtocolError(f"expected a sequence above {last}, got {sequence}", where=where)
             last = sequence
-        limit = last if messages.max_sequence is None else messages.max_sequence
+        limit = self._limit(messages.max_sequence, last, "UcMessageList.max_sequence")
         if not last or limit < last:
             raise LocalProtocolError(f"expected messages up to max_sequence {limit}", where="UcMessageList")
         return messages.replace(max_sequence=limit)

@@ -20,7 +20,8 @@ from .framing import (
     split_body,
 )
 from .packets import Command, Header, Packet, WireRecord
-from .packets.fast import HeaderTemplate, decode_packet
+from .packets.encoders import HeaderTemplate
+from .packets.fast import decode_packet
 from .states import Outcome
 
 __all__ = ["MAX_ID", "Link", "Trace", "check_text", "read_strictly"]
@@ -38,7 +39,11 @@ S = TypeVar("S", bound=enum.Enum)
 E = TypeVar("E")
 R = TypeVar("R", bound=WireRecord)
 
-Waiting = tuple[str, bytes, bool]
+_REFUSE, _IGNORE, _FATAL = Outcome.REFUSE, Outcome.IGNORE, Outcome.FATAL  # an enum's attributes are slow to reach
+_TCP = Framing.TCP
+_WITHIN_A_READ = (CloseReason.PROTOCOL_ERROR, CloseReason.LOGGED_OUT)
+
+Waiting = tuple[bytes, bytes, bool]
 """A packet that waits to be encrypted: header id, plain MIMCPacket, whether it wants an answer."""
 
 
@@ -46,6 +51,7 @@ class Link(Generic[S, E]):
     """Base of both roles. Not re-entrant, not thread-safe; a verb that raised changed nothing."""
 
     __slots__ = (
+        "_answer_at",
         "_cipher",
         "_close_at",
         "_control",
@@ -66,7 +72,12 @@ class Link(Generic[S, E]):
     )
 
     _table: ClassVar[Mapping[tuple[Any, Any], Any]]
-    _closed: Any  # the role's final state
+    _closed: ClassVar[Any]
+    """The role's final state."""
+    _packet_input: ClassVar[enum.Enum]
+    """What a SECMSG is to the role's table."""
+    _always_encrypted: ClassVar[bool]
+    """Whether payloads are decrypted without asking the header's cipher."""
 
     def __init__(
         self, framing: Framing, max_frame: int, limits: tuple[int, int], state: S, now: float, trace: Trace | None
@@ -88,6 +99,7 @@ class Link(Generic[S, E]):
         self._queue_size = 0
         self._events: list[E] = []
         self._phase_at: float | None = None
+        self._answer_at: float | None = None  # any whole frame answers
         self._close_at: float | None = None
         self._receive_template: HeaderTemplate | None = None
         self._send_template: HeaderTemplate | None = None
@@ -113,13 +125,15 @@ class Link(Generic[S, E]):
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise LocalProtocolError(f"expected bytes, got {type(data).__name__}", where="receive_data")
         self._tick(now)
-        if self._deaf():
+        if self._close_at is not None:  # nothing is of interest any more
             return
         try:
-            if self.framing is Framing.TCP:
+            if self.framing is _TCP:
                 self._receive_stream(data)
             else:
                 header, payload = decode_websocket_packet(bytes(data), self._decoder.max_body)
+                self._last_received = self._now
+                self._answer_at = None
                 self._on_frame(header, payload)
         except RemoteProtocolError:
             self._broken()
@@ -153,7 +167,7 @@ class Link(Generic[S, E]):
             frames, self._control = self._control, []
             size = sum(map(len, frames))
         queue = self._queue
-        if queue is not None and self._may_send():
+        if queue and self._may_send():
             answers = False
             while queue and size < max_bytes:
                 item = queue.popleft()
@@ -161,10 +175,9 @@ class Link(Generic[S, E]):
                     frame = item
                     self._queue_size -= len(frame)
                 else:
-                    packet_id, packet, wants_answer = item
-                    answers |= wants_answer
-                    self._queue_size -= len(packet)
-                    frame = self._encrypt(packet_id, packet)
+                    answers |= item[2]
+                    self._queue_size -= len(item[1])
+                    frame = self._encrypt(item)
                 frames.append(frame)
                 size += len(frame)
             if not queue:
@@ -189,59 +202,63 @@ class Link(Generic[S, E]):
 
     # ------------------------------------------------------------------------------------------------------ input
 
-    def _deaf(self) -> bool:
-        """Whether received bytes are of no interest any more."""
-        return self._close_at is not None
-
     def _receive_stream(self, data: bytes | bytearray | memoryview) -> None:
         decoder = self._decoder
         decoder.feed(data)
         while (body := decoder.next_body()) is not None:
+            self._last_received = self._now
+            self._answer_at = None
             if not body:
-                self._last_received = self._now
+                if self._trace is not None:
+                    self._trace("in", "an empty frame", self._now)
                 self._on_empty_frame()
             else:
-                cipher = self._cipher
-                header, payload = split_body(body if cipher is None else cipher.apply(body))
-                self._on_frame(header, payload)
-            if self._deaf():
+                cipher, template = self._cipher, self._receive_template
+                if cipher is not None:
+                    body = cipher.apply(body)
+                secmsg = None if template is None else template.open(body)
+                if secmsg is not None:
+                    self._on_secmsg(secmsg[0], template.cipher, secmsg[1])  # type: ignore[union-attr]  # it made secmsg
+                    if self._trace is not None:
+                        self._trace("in", f"SECMSG id={secmsg[0]} {len(secmsg[1])} bytes", self._now)
+                else:
+                    self._on_frame(*split_body(body))
+            if self._close_at is not None:
                 return
 
     def _on_frame(self, header_bytes: bytes, payload: bytes) -> None:
-        self._last_received = self._now
-        template = self._receive_template
-        if template is not None:
-            packet_id = template.match(header_bytes)
-            if packet_id is not None:
-                self._on_secmsg(packet_id, template.cipher, payload)
-                return
         header = read_strictly(Header, header_bytes)
         if self._trace is not None:
             self._trace("in", f"{header.cmd} id={header.id} {len(payload)} bytes", self._now)
         if header.cmd == Command.SECMSG:
-            if self._secret is not None and header.id:
+            if self.framing is _TCP and self._secret is not None and header.id:
                 self._receive_template = HeaderTemplate.learn(header_bytes, header)
             self._on_secmsg(header.id or "", header.cipher, payload)
         else:
             self._on_command(header, payload)
 
-    def _open(self, packet_id: str, payload: bytes, encrypted: bool) -> Packet | None:
-        """The packet of a SECMSG; None if it cannot be read, which is then among the events."""
+    def _on_secmsg(self, packet_id: str, cipher: int | None, payload: bytes) -> None:
+        if not self._arrived(self._packet_input, "SECMSG"):
+            self._emit(Ignored(command=Command.SECMSG, id=packet_id, size=len(payload)))
+            return
         try:
-            if encrypted:
-                assert self._secret is not None  # the state table lets no SECMSG through without it
-                key = self._secret + packet_id.encode()
-                if not packet_id or len(key) > MAX_KEY:
-                    raise PacketError(
-                        f"expected an id of 1 to {MAX_KEY - len(self._secret)} bytes,"
-                        f" got {len(key) - len(self._secret)}",
-                        where="ClientHeader.id",
-                    )
-                payload = rc4(key, payload)
-            return decode_packet(payload)
+            if self._always_encrypted or cipher == 1:
+                payload = self._decrypt(packet_id, payload)
+            packet = decode_packet(payload)
         except PacketError as error:
             self._bad_packet(error, packet_id)
-            return None
+        else:
+            self._on_packet(packet_id, packet)
+
+    def _decrypt(self, packet_id: str, payload: bytes) -> bytes:
+        assert self._secret is not None  # the state table lets no SECMSG through without it
+        key = self._secret + packet_id.encode()
+        if not packet_id or len(key) > MAX_KEY:
+            most = MAX_KEY - len(self._secret)
+            raise PacketError(
+                f"expected an id of 1 to {most} bytes, got {len(key) - len(self._secret)}", where="ClientHeader.id"
+            )
+        return rc4(key, payload)
 
     def _bad_packet(self, error: PacketError, header_id: str, packet: Packet | None = None) -> None:
         self._emit(
@@ -262,7 +279,7 @@ class Link(Generic[S, E]):
     def _on_command(self, header: Header, payload: bytes) -> None:
         raise NotImplementedError
 
-    def _on_secmsg(self, packet_id: str, cipher: int | None, payload: bytes) -> None:
+    def _on_packet(self, packet_id: str, packet: Packet) -> None:
         raise NotImplementedError
 
     # ----------------------------------------------------------------------------------------------------- output
@@ -273,28 +290,33 @@ class Link(Generic[S, E]):
         body = join_body(header, payload)
         return encode_tcp_frame(body if self._cipher is None else self._cipher.apply(body))
 
-    def _encrypt(self, packet_id: str, packet: bytes) -> bytes:
+    def _encrypt(self, waiting: Waiting) -> bytes:
         """The frame of a SECMSG."""
-        template = self._send_template
+        packet_id, packet, _ = waiting
+        template, cipher = self._send_template, self._cipher
         assert template is not None  # set when the user was bound
         assert self._secret is not None
-        id_bytes = packet_id.encode()
-        payload = rc4(self._secret + id_bytes, packet) if template.cipher else packet
-        return self._frame(template.encode(id_bytes), payload)
+        if template.cipher:
+            packet = rc4(self._secret + packet_id, packet)
+        header = template.encode(packet_id)
+        if cipher is None:
+            return encode_websocket_packet(header, packet)
+        return encode_tcp_frame(cipher.apply(join_body(header, packet)))
 
-    def _enqueue(self, packet_id: str, packet: bytes, wants_answer: bool) -> None:
-        self._check_room(len(packet))
-        self._append((packet_id, packet, wants_answer), len(packet))
-
-    def _check_room(self, size: int) -> None:
+    def _enqueue(self, packet_id: bytes, packet: bytes, wants_answer: bool) -> None:
+        queue = self._queue
+        if queue is None:
+            queue = self._queue = deque()
         count, limit = self._limits
-        waiting = len(self._queue or ())
-        if waiting >= count or self._queue_size + size > limit:
+        size = self._queue_size + len(packet)
+        if len(queue) >= count or size > limit:
             raise QueueFull(
-                f"{waiting} packets of {self._queue_size} bytes wait already (max_pending={count},"
+                f"{len(queue)} packets of {self._queue_size} bytes wait already (max_pending={count},"
                 f" max_pending_bytes={limit}); take data_to_send() first",
                 where="send",
             )
+        queue.append((packet_id, packet, wants_answer))
+        self._queue_size = size
 
     def _append(self, item: Waiting | bytes, size: int) -> None:
         if self._queue is None:
@@ -305,7 +327,7 @@ class Link(Generic[S, E]):
     def _seal(self) -> None:
         """Encrypt all that waits, because the keys are about to change; then the order cannot be lost either."""
         if self._queue:
-            frames = [item if isinstance(item, bytes) else self._encrypt(item[0], item[1]) for item in self._queue]
+            frames = [item if isinstance(item, bytes) else self._encrypt(item) for item in self._queue]
             self._queue = deque(frames)
             self._queue_size = sum(map(len, frames))
 
@@ -316,12 +338,17 @@ class Link(Generic[S, E]):
     def _taken(self, wants_answer: bool) -> None:
         """Frames were taken from the queue."""
 
+    def _trim(self) -> None:
+        """The link is idle: what its cipher caches is not needed now."""
+        if self._cipher is not None:
+            self._cipher.trim()
+
     # ------------------------------------------------------------------------------------------------------ states
 
     def _verb(self, item: enum.Enum) -> S:
         """The state that a verb leads to; the verb sets it when nothing can go wrong any more."""
         cell = self._table[self._state, item]
-        if cell is Outcome.REFUSE:
+        if cell is _REFUSE:
             raise LocalProtocolError(f"{item.value} is not possible in state {self._state.name}")
         state: S = cell
         return state
@@ -329,9 +356,9 @@ class Link(Generic[S, E]):
     def _arrived(self, item: enum.Enum, command: str) -> bool:
         """Step the state machine by a packet; False if the packet is to be ignored."""
         cell = self._table[self._state, item]
-        if cell is Outcome.FATAL:
+        if cell is _FATAL:
             raise RemoteProtocolError(f"unexpected {item.value} in state {self._state.name}", where=command)
-        if cell is Outcome.IGNORE:
+        if cell is _IGNORE:
             return False
         self._state = cell
         return True
@@ -359,7 +386,8 @@ class Link(Generic[S, E]):
     def _end(self, reason: CloseReason, state: S | None = None, flush: float | None = None) -> None:
         """Enter a final state; ``flush`` seconds are left to write what is queued, else it is dropped."""
         if self._close_at is None:
-            self._emit(LinkClosed(reason=reason, unread=self._decoder.pending))
+            within_a_read = reason in _WITHIN_A_READ  # what else that read brought says nothing
+            self._emit(LinkClosed(reason=reason, unread=0 if within_a_read else self._decoder.pending))
         self._state = self._closed if state is None else state
         self._close_at = self._now + (flush or 0.0)
         self._phase_at = None

@@ -20,8 +20,9 @@ from .packets import (
     UcQuit,
     UcSequenceAck,
     User,
+    WireRecord,
 )
-from .packets.fast import MessageEncoder
+from .packets.encoders import MessageEncoder
 
 __all__ = ["Request", "RequestEncoder", "wants_answer"]
 
@@ -47,21 +48,24 @@ class RequestEncoder:
 
     def __init__(self, user: User, package: str) -> None:
         """``user`` has all four fields: the sender of everything. Raises `LocalProtocolError` if it has not."""
+        for name in ("app_id", "account", "uuid", "resource"):
+            if getattr(user, name) is None:
+                raise LocalProtocolError("expected a value, got none", where=f"Credentials.{name}")
         self._messages = MessageEncoder(user, package)
         self._package = package
         self._user = user
 
-    def p2p(self, packet_id: str, account: str, payload: bytes, is_store: bool, biz_type: str | None) -> bytes:
+    def p2p(self, packet_id: bytes, account: str, payload: bytes, is_store: bool, biz_type: str | None) -> bytes:
         """A message to a user."""
         to, kind = _utf8(account, "account"), None if biz_type is None else _utf8(biz_type, "biz_type")
-        return self._messages.p2p(packet_id.encode(), to, payload, is_store, kind)
+        return self._messages.p2p(packet_id, to, payload, is_store, kind)
 
-    def p2t(self, packet_id: str, topic_id: int, payload: bytes, is_store: bool, biz_type: str | None) -> bytes:
+    def p2t(self, packet_id: bytes, topic_id: int, payload: bytes, is_store: bool, biz_type: str | None) -> bytes:
         """A message to a normal group."""
         if not isinstance(topic_id, int) or not 0 <= topic_id <= LAST_TOPIC:
             raise LocalProtocolError(f"expected a number from 0 to 2**64 - 1, got {topic_id!r}", where="topic_id")
         kind = None if biz_type is None else _utf8(biz_type, "biz_type")
-        return self._messages.p2t(packet_id.encode(), topic_id, payload, is_store, kind)
+        return self._messages.p2t(packet_id, topic_id, payload, is_store, kind)
 
     def encode(self, body: Request, packet_id: str) -> bytes:
         """Any request; what it leaves out is filled in. Raises `LocalProtocolError` for what a client cannot send."""
@@ -70,7 +74,10 @@ class RequestEncoder:
     def _complete(self, body: Request, packet_id: str) -> Body:
         user = self._user
         if isinstance(body, _MESSAGES):
-            return body if body.sender is not None else body.replace(sender=user)
+            to = body.recipient
+            if isinstance(to, WireRecord) and to.app_id is None:
+                to = to.replace(app_id=user.app_id)
+            return body.replace(sender=body.sender or user, recipient=to)
         if isinstance(body, (SequenceAck, Pull)):
             own = {"uuid": user.uuid, "resource": user.resource, "app_id": user.app_id}
             return body.replace(**{name: value for name, value in own.items() if getattr(body, name) is None})

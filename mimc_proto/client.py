@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._link import MAX_ID, Link, Trace, check_text, read_strictly
-from ._record import Record
+from ._record import Record, new_record
 from ._requests import Request, RequestEncoder, wants_answer
 from .config import ClientConfig
 from .crypto import MAX_KEY, SERVER, BodyCipher, bind_signature, body_key, security_key_bytes
@@ -40,7 +40,7 @@ from .packets import (
     PacketList,
     User,
 )
-from .packets.fast import HeaderTemplate
+from .packets.encoders import HeaderTemplate
 from .states import CLIENT_TABLE, ClientInput, ClientState
 
 __all__ = ["ClientConnection", "Credentials"]
@@ -49,6 +49,14 @@ VERSION = 106
 SDK_TCP, SDK_WEBSOCKET = 33, 31
 METHOD = "XIAOMI-PASS"
 KICK = "0"
+
+MOST_PINGS = 8
+"""Control frames that wait while the transport cannot write: any of them is as good as one PING more."""
+
+_SEND = ClientInput.SEND  # an enum's attributes are slow to reach
+_SENDING = (ClientState.BOUND, ClientState.UNBINDING)
+
+_IDENTITY = ("app_id", "account", "uuid", "package")
 
 _TIMEOUTS = {
     ClientState.HANDSHAKE: CloseReason.HANDSHAKE_TIMEOUT,
@@ -85,20 +93,21 @@ class ClientConnection(Link[ClientState, ClientEvent]):
     """
 
     __slots__ = (
-        "_answer_at",
         "_challenge",
         "_counter",
         "_credentials",
         "_encoder",
         "_id_prefix",
         "_last_sent",
-        "_second_chance",
+        "_stalled_at",
         "config",
         "resource",
     )
 
     _table = CLIENT_TABLE
     _closed = ClientState.CLOSED
+    _packet_input = ClientInput.PACKET
+    _always_encrypted = True  # downwards, whatever cipher says
 
     def __init__(
         self,
@@ -122,8 +131,7 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         self._credentials: Credentials | None = None
         self._encoder: RequestEncoder | None = None
         self._last_sent = self._now
-        self._answer_at: float | None = None
-        self._second_chance = False
+        self._stalled_at: float | None = None
         self._phase_at = self._now + config.handshake_timeout
         websocket = framing is Framing.WEBSOCKET
         conn = Conn(
@@ -147,6 +155,7 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         check_text(credentials.token, "Credentials.token", 8192, secret=True)
         check_text(credentials.account, "Credentials.account", 8192)
         check_text(credentials.package, "Credentials.package", 8192, empty=True)
+        self._check_queue(credentials)
         secret = security_key_bytes(credentials.security_key)
         if len(secret) + MAX_ID > MAX_KEY:
             raise CryptoError(
@@ -161,7 +170,7 @@ class ClientConnection(Link[ClientState, ClientEvent]):
             ),
             credentials.package,
         )
-        packet_id = self._next_id()
+        packet_id = self._coming_id()
         bind = Bind(
             token=credentials.token,
             kick=KICK,
@@ -179,6 +188,7 @@ class ClientConnection(Link[ClientState, ClientEvent]):
             ),
         )
         frame = self._frame(self._header(Command.BIND, packet_id, credentials).encode(), bind.encode())
+        self._counter += 1
         self._credentials, self._encoder, self._secret = credentials, encoder, secret
         self._send_template = HeaderTemplate(self._header(Command.SECMSG, "", credentials))
         self._receive_template = None
@@ -187,7 +197,10 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         self._phase_at = self._now + self.config.login_timeout
 
     def ping(self, now: float) -> None:
-        """Queue a PING; the link also does so by itself after ``ping_interval`` of silence."""
+        """Queue a PING; the link also does so by itself after ``ping_interval`` of silence.
+
+        While the transport cannot write, a few are all that wait.
+        """
         self._tick(now)
         self._verb(ClientInput.PING)
         self._queue_ping()
@@ -224,9 +237,11 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         header's id as well. Raises `LocalProtocolError`, and `QueueFull` when too much waits.
         """
         self._tick(now)
-        self._verb(ClientInput.SEND)
+        self._verb(_SEND)
         packet_id = self._prepare(packet_id, payload)
-        self._enqueue(packet_id, self._requests.p2p(packet_id, account, payload, is_store, biz_type), True)
+        id_bytes = packet_id.encode()
+        self._enqueue(id_bytes, self._requests.p2p(id_bytes, account, payload, is_store, biz_type), True)
+        self._counter += 1
         return packet_id
 
     def send_p2t(
@@ -241,9 +256,11 @@ class ClientConnection(Link[ClientState, ClientEvent]):
     ) -> str:
         """Queue a message to a normal group; otherwise like `send_p2p`."""
         self._tick(now)
-        self._verb(ClientInput.SEND)
+        self._verb(_SEND)
         packet_id = self._prepare(packet_id, payload)
-        self._enqueue(packet_id, self._requests.p2t(packet_id, topic_id, payload, is_store, biz_type), True)
+        id_bytes = packet_id.encode()
+        self._enqueue(id_bytes, self._requests.p2t(id_bytes, topic_id, payload, is_store, biz_type), True)
+        self._counter += 1
         return packet_id
 
     def send(self, body: Request, *, now: float, packet_id: str | None = None) -> str:
@@ -255,7 +272,8 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         self._tick(now)
         self._verb(ClientInput.SEND)
         packet_id = self._prepare(packet_id, getattr(body, "payload", b""))
-        self._enqueue(packet_id, self._requests.encode(body, packet_id), wants_answer(body))
+        self._enqueue(packet_id.encode(), self._requests.encode(body, packet_id), wants_answer(body))
+        self._counter += 1
         return packet_id
 
     # ------------------------------------------------------------------------------------------------------ timers
@@ -286,12 +304,12 @@ class ClientConnection(Link[ClientState, ClientEvent]):
                 self._answer_overdue(now - self._answer_at)
         elif now >= self._ping_at():
             self._queue_ping()
-            if self._cipher is not None:  # the link is idle: its caches are not needed now
-                self._cipher.trim()
+            self._trim()
 
     def _answer_overdue(self, late: float) -> None:
-        if late > self.config.answer_timeout / 2 and not self._second_chance:
-            self._second_chance = True
+        used = self._stalled_at is not None and self._last_received < self._stalled_at
+        if late > self.config.answer_timeout / 2 and not used:
+            self._stalled_at = self._now
             self._answer_at = None
             self._queue_ping()
         else:
@@ -301,12 +319,13 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         return min(self._last_received, self._last_sent) + self.config.ping_interval
 
     def _queue_ping(self) -> None:
-        header = self._header(Command.PING, self._next_id(), self._credentials)
-        self._control.append(self._frame(header.encode(), b""))
+        if len(self._control) < MOST_PINGS:
+            header = self._header(Command.PING, self._next_id(), self._credentials)
+            self._control.append(self._frame(header.encode(), b""))
         self._taken(True)
 
     def _may_send(self) -> bool:
-        return self._state is ClientState.BOUND or self._state is ClientState.UNBINDING
+        return self._state in _SENDING
 
     def _taken(self, wants_answer: bool) -> None:
         self._last_sent = self._now
@@ -316,12 +335,10 @@ class ClientConnection(Link[ClientState, ClientEvent]):
     # ------------------------------------------------------------------------------------------------------ input
 
     def _on_empty_frame(self) -> None:
-        self._answered()
         if self._arrived(ClientInput.PONG, "an empty frame"):
             self._emit(PongReceived())
 
     def _on_command(self, header: Header, payload: bytes) -> None:
-        self._answered()
         handler = _HANDLERS.get(header.cmd)
         if handler is not None:
             handler(self, header, payload)
@@ -349,6 +366,7 @@ class ClientConnection(Link[ClientState, ClientEvent]):
             self._ignore(header, payload)
         elif answer.result:
             self._phase_at = None
+            self._trim()
             self._emit(BindAccepted())
         elif not self._logged_out():
             self._emit(
@@ -381,18 +399,11 @@ class ClientConnection(Link[ClientState, ClientEvent]):
             return True
         return False
 
-    def _on_secmsg(self, packet_id: str, cipher: int | None, payload: bytes) -> None:
-        self._answered()
-        if not self._arrived(ClientInput.PACKET, Command.SECMSG):
-            self._ignore(Header(cmd=Command.SECMSG, id=packet_id), payload)
-            return
-        packet = self._open(packet_id, payload, True)  # downwards always encrypted, whatever cipher says
-        if packet is None:
-            return
+    def _on_packet(self, packet_id: str, packet: Packet) -> None:
         if type(packet.body) is PacketList:
             self._on_list(packet_id, packet, packet.body)
         else:
-            self._emit(PacketReceived(id=packet_id, packet=packet))
+            self._events.append(new_record(PacketReceived, (packet_id, packet)))
 
     def _on_list(self, packet_id: str, packet: Packet, packets: PacketList) -> None:
         limit = packets.max_sequence
@@ -423,13 +434,25 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         assert self._encoder is not None  # the state table lets nothing through before bind()
         return self._encoder
 
-    def _answered(self) -> None:
-        self._answer_at = None
-        self._second_chance = False
+    def _coming_id(self) -> str:
+        """The id of the next packet; whoever uses it counts it, when nothing can go wrong any more."""
+        return f"{self._id_prefix}_{self._counter + 1}"
 
     def _next_id(self) -> str:
+        packet_id = self._coming_id()
         self._counter += 1
-        return f"{self._id_prefix}_{self._counter}"
+        return packet_id
+
+    def _check_queue(self, credentials: Credentials) -> None:
+        """Packets that a KICK overtook wait for the next BIND: their sender cannot become another."""
+        before = self._credentials
+        if self._queue and before is not None:
+            same = all(getattr(before, name) == getattr(credentials, name) for name in _IDENTITY)
+            if not same:
+                raise LocalProtocolError(
+                    f"expected the user whose {len(self._queue)} packets wait; use a new link for another",
+                    where="Credentials",
+                )
 
     def _header(self, command: Command, packet_id: str, user: Credentials | None = None) -> Header:
         chid, uuid = (user.chid, user.uuid) if user is not None else (9, 0)
@@ -454,7 +477,7 @@ class ClientConnection(Link[ClientState, ClientEvent]):
             raise LocalProtocolError(
                 f"expected at most {self.config.max_payload} bytes (max_payload), got {len(payload)}", where="payload"
             )
-        return self._next_id() if packet_id is None else check_text(packet_id, "packet_id", MAX_ID)
+        return self._coming_id() if packet_id is None else check_text(packet_id, "packet_id", MAX_ID)
 
 
 _HANDLERS: dict[str, Any] = {

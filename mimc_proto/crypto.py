@@ -14,9 +14,9 @@ import hmac
 from .errors import CryptoError
 
 try:
-    import arc4
+    from arc4 import ARC4
 except ImportError:  # no wheel and no compiler: everything works, more slowly
-    arc4 = None  # type: ignore[assignment]
+    from ._rc4 import ARC4  # type: ignore[assignment]  # the same interface, in Python
 
 __all__ = [
     "BodyCipher",
@@ -24,7 +24,6 @@ __all__ = [
     "body_key",
     "payload_key",
     "rc4",
-    "rc4_python",
     "verify_bind_signature",
 ]
 
@@ -39,43 +38,23 @@ KEYSTREAM_LIMIT = 4096
 def rc4(key: bytes, data: bytes) -> bytes:
     """``data`` encrypted (or decrypted: it is the same) under ``key``, from the first byte of the keystream.
 
-    Raises `CryptoError` unless the key has 1 to 256 bytes.
+    Raises `CryptoError` unless the key has 1 to 256 bytes, `TypeError` for data that is not bytes.
     """
-    if not 0 < len(key) <= MAX_KEY:
+    if not isinstance(key, bytes) or not 0 < len(key) <= MAX_KEY:
         raise _bad_key(key)
-    return _rc4(key, data)
+    if not isinstance(data, bytes):  # arc4 would take text, as UTF-8
+        raise TypeError(f"expected bytes, got {type(data).__name__}")
+    return ARC4(key).encrypt(data)
 
 
-def rc4_python(key: bytes, data: bytes) -> bytes:
-    """`rc4` in Python alone: the reference, and the fallback where arc4 cannot be installed."""
-    if not 0 < len(key) <= MAX_KEY:
-        raise _bad_key(key)
-    state = list(range(256))
-    j = 0
-    for i in range(256):
-        j = (j + state[i] + key[i % len(key)]) & 255
-        state[i], state[j] = state[j], state[i]
-    out = bytearray(len(data))
-    i = j = 0
-    for n, byte in enumerate(data):
-        i = (i + 1) & 255
-        a = state[i]
-        j = (j + a) & 255
-        b = state[i] = state[j]
-        state[j] = a
-        out[n] = byte ^ state[(a + b) & 255]
-    return bytes(out)
+def _bad_key(key: object) -> CryptoError:
+    got = len(key) if isinstance(key, bytes) else type(key).__name__
+    return CryptoError(f"expected a key of 1 to {MAX_KEY} bytes, got {got}", where="RC4 key")
 
 
-def _rc4_arc4(key: bytes, data: bytes) -> bytes:
-    return arc4.ARC4(key).encrypt(data)
-
-
-_rc4 = rc4_python if arc4 is None else _rc4_arc4
-
-
-def _bad_key(key: bytes) -> CryptoError:
-    return CryptoError(f"expected a key of 1 to {MAX_KEY} bytes, got {len(key)}", where="RC4 key")
+def _check_text(value: object, where: str) -> None:
+    if not isinstance(value, str):
+        raise CryptoError(f"expected text, got {type(value).__name__}", where=where)
 
 
 def body_key(challenge: str, udid: str) -> bytes:
@@ -85,6 +64,7 @@ def body_key(challenge: str, udid: str) -> bytes:
     Raises `CryptoError` if one is not ASCII, or if the challenge is empty or the key would be too long.
     """
     for name, text in (("challenge", challenge), ("udid", udid)):
+        _check_text(text, name)
         if not text.isascii():
             raise CryptoError("expected ASCII characters only", where=name)
     if not 0 < len(challenge) <= MAX_KEY:
@@ -101,9 +81,12 @@ def security_key_bytes(security_key: str) -> bytes:
 
     Standard, padded base64; line breaks are skipped, as Go and Java do. Anything else raises `CryptoError`.
     """
+    _check_text(security_key, "security key")
     try:
         text = security_key.replace("\n", "").replace("\r", "").encode("ascii")
         secret = base64.b64decode(text, validate=True)
+        if len(text) != (len(secret) + 2) // 3 * 4:  # Python lets surplus padding pass
+            raise binascii.Error
     except (UnicodeEncodeError, binascii.Error):
         raise CryptoError("expected standard base64 with its padding", where="security key") from None
     if not 0 < len(secret) <= MAX_KEY - 2:
@@ -117,10 +100,12 @@ def payload_key(security_key: str, packet_id: str) -> bytes:
     ``security_key`` is the base64 text of the token answer. Raises `CryptoError` for bad base64, an empty key or
     id, an id that is no text, or a key of more than 256 bytes.
     """
+    _check_text(packet_id, "packet id")
     if not packet_id:
         raise CryptoError("expected a header id, got an empty one", where="packet id")
+    secret = security_key_bytes(security_key)
     try:
-        key = security_key_bytes(security_key) + packet_id.encode()
+        key = secret + packet_id.encode()
     except UnicodeEncodeError:
         raise CryptoError("expected text that UTF-8 can carry", where="packet id") from None
     if len(key) > MAX_KEY:
@@ -199,6 +184,9 @@ def verify_bind_signature(
 
 def _signature(method: str, fields: dict[str, object], security_key: str) -> str:
     """base64(sha1) over the method in upper case, the fields by name, and the key as its base64 text."""
+    for name, value in {**fields, "method": method, "security key": security_key}.items():
+        if not isinstance(value, int):
+            _check_text(value, name)
     parts = [method.upper(), *(f"{name}={fields[name]}" for name in sorted(fields)), security_key]
     try:
         text = "&".join(parts).encode()
@@ -220,7 +208,7 @@ class BodyCipher:
     LONGEST_INTEGER = 1024
 
     def __init__(self, key: bytes) -> None:
-        if not 0 < len(key) <= MAX_KEY:
+        if not isinstance(key, bytes) or not 0 < len(key) <= MAX_KEY:
             raise _bad_key(key)
         self._key = key
         self._keystream = b""
@@ -232,7 +220,7 @@ class BodyCipher:
         stream = self._integers.get(size)
         if stream is None:
             if size > KEYSTREAM_LIMIT:
-                return _rc4(self._key, body)
+                return rc4(self._key, body)
             stream = self._integer(size)
         return (int.from_bytes(body, "little") ^ stream).to_bytes(size, "little")
 
@@ -244,7 +232,7 @@ class BodyCipher:
     def _integer(self, size: int) -> int:
         if size > len(self._keystream):
             grown = min(KEYSTREAM_LIMIT, -(-size // 256) * 256)
-            self._keystream = _rc4(self._key, bytes(grown))
+            self._keystream = rc4(self._key, bytes(grown))
         stream = int.from_bytes(self._keystream[:size], "little")
         if size <= self.LONGEST_INTEGER:
             if len(self._integers) >= self.INTEGERS:

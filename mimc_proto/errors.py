@@ -27,7 +27,8 @@ class ProtocolError(MimcError):
     """A rule of the protocol was broken.
 
     ``problem`` is one sentence; ``where`` names the field or structure (``"ClientHeader.cmd"``); ``offset`` is the
-    position of the first offending byte, counted from the start of the frame or of the message named by ``where``.
+    position of the first offending byte, counted from the start of the frame, or of the message or text named by
+    ``where``.
     """
 
     def __init__(self, problem: str, *, where: str = "", offset: int | None = None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import struct
-import zlib
+from zlib import adler32
 
 from .errors import LocalProtocolError, RemoteProtocolError
 
@@ -33,10 +33,15 @@ FRAME_HEADER = struct.Struct(">HHI")
 BODY_HEADER = struct.Struct(">HHI")
 PACKET_HEADER = struct.Struct(">HHHHHI")
 CHECKSUM_SIZE = 4
-FRAME_OVERHEAD = FRAME_HEADER.size + CHECKSUM_SIZE
+
+_FRAME_START = MAGIC.to_bytes(2, "big") + TCP_VERSION.to_bytes(2, "big")
+_u32 = struct.Struct(">I").pack
+_read_u32 = struct.Struct(">I").unpack_from
+_body_header = BODY_HEADER.pack
+_read_body_header = BODY_HEADER.unpack_from
+_read_frame_header = FRAME_HEADER.unpack_from
 
 MAX_HEADER_SIZE = 0xFFFF
-MAX_SIZE = 0xFFFFFFFF
 
 EMPTY_FRAME = bytes.fromhex("c2fe0005000000000d2301c6")
 """A whole TCP frame without a body: the ping of C++ and C#, and the short form of a pong."""
@@ -54,15 +59,16 @@ class Framing(enum.Enum):
 
 def encode_tcp_frame(body: bytes) -> bytes:
     """A frame around an (already encrypted) body of at most 2**32 - 1 bytes."""
-    frame = FRAME_HEADER.pack(MAGIC, TCP_VERSION, len(body)) + body
-    return frame + zlib.adler32(frame).to_bytes(4, "big")
+    frame = _FRAME_START + _u32(len(body)) + body
+    return frame + _u32(adler32(frame))
 
 
 def join_body(header: bytes, payload: bytes) -> bytes:
     """The plain body of a TCP frame: payload type, both lengths, ClientHeader, payload."""
-    if len(header) > MAX_HEADER_SIZE:
-        raise _header_too_long(header)
-    return BODY_HEADER.pack(PAYLOAD_TYPE, len(header), len(payload)) + header + payload
+    try:
+        return _body_header(PAYLOAD_TYPE, len(header), len(payload)) + header + payload
+    except struct.error:
+        raise _header_too_long(header) from None
 
 
 def split_body(body: bytes) -> tuple[bytes, bytes]:
@@ -75,7 +81,7 @@ def split_body(body: bytes) -> tuple[bytes, bytes]:
         raise RemoteProtocolError(
             f"expected the {BODY_HEADER.size} bytes of type and lengths, got {len(body)}", where="body", offset=0
         )
-    kind, header_size, payload_size = BODY_HEADER.unpack_from(body)
+    kind, header_size, payload_size = _read_body_header(body)
     if kind != PAYLOAD_TYPE:
         raise RemoteProtocolError(f"expected payload type {PAYLOAD_TYPE}, got {kind}", where="body", offset=0)
     start = BODY_HEADER.size + header_size
@@ -103,10 +109,12 @@ class TcpDecoder:
         self._position = 0
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Append received bytes."""
+        """Append received bytes. Raises `TypeError` for what is none."""
         buffer = self._buffer
+        if not isinstance(data, bytes):
+            data = bytes(memoryview(data))  # a copy, as the caller may use its buffer again; bytes(5) would be zeros
         if self._position == len(buffer):
-            self._buffer = bytes(data)
+            self._buffer = data
         else:
             if isinstance(buffer, bytes):
                 buffer = self._buffer = bytearray(buffer[self._position :])
@@ -122,21 +130,22 @@ class TcpDecoder:
         checksum. A decoder that raised is of no more use.
         """
         buffer, start = self._buffer, self._position
-        available = len(buffer) - start
-        if available < FRAME_HEADER.size:
-            if not available:  # an idle link keeps no frame in memory
+        begin, total = start + 8, len(buffer)
+        if total < begin:
+            if start == total:  # an idle link keeps no frame in memory
                 self._buffer, self._position = b"", 0
             return None
-        magic, version, size = FRAME_HEADER.unpack_from(buffer, start)
+        magic, version, size = _read_frame_header(buffer, start)
         if magic != MAGIC or version != TCP_VERSION or size > self.max_body:
             raise frame_header_error(magic, version, size, self.max_body)
-        if available < size + FRAME_OVERHEAD:
+        end = begin + size
+        if total < end + CHECKSUM_SIZE:
             return None
-        end = start + FRAME_HEADER.size + size
-        frame = buffer[start:end]
         self._position = end + CHECKSUM_SIZE
-        _check(frame, buffer[end : end + CHECKSUM_SIZE])
-        return bytes(frame[FRAME_HEADER.size :])
+        if adler32(buffer[start:end]) != _read_u32(buffer, end)[0]:
+            raise _checksum_error(buffer[start:end], buffer[end : end + CHECKSUM_SIZE])
+        body = buffer[begin:end]
+        return body if isinstance(body, bytes) else bytes(body)
 
     @property
     def pending(self) -> int:
@@ -162,7 +171,7 @@ def encode_websocket_packet(header: bytes, payload: bytes) -> bytes:
         raise _header_too_long(header)
     head = PACKET_HEADER.pack(MAGIC, WEBSOCKET_VERSION, WEBSOCKET_HEADER_TYPE, PAYLOAD_TYPE, len(header), len(payload))
     packet = head + header + payload
-    return packet + zlib.adler32(packet).to_bytes(4, "big")
+    return packet + adler32(packet).to_bytes(4, "big")
 
 
 def decode_websocket_packet(message: bytes, max_size: int) -> tuple[bytes, bytes]:
@@ -198,7 +207,8 @@ def decode_websocket_packet(message: bytes, max_size: int) -> tuple[bytes, bytes
             where=where,
             offset=min(end + CHECKSUM_SIZE, size),
         )
-    _check(message[:end], message[end:])
+    if adler32(message[:end]) != _read_u32(message, end)[0]:
+        raise _checksum_error(message[:end], message[end:])
     start = PACKET_HEADER.size + header_size
     return message[PACKET_HEADER.size : start], message[start:end]
 
@@ -206,12 +216,10 @@ def decode_websocket_packet(message: bytes, max_size: int) -> tuple[bytes, bytes
 # -------------------------------------------------------------------------------------------------------- shared
 
 
-def _check(covered: bytes | bytearray, checksum: bytes | bytearray) -> None:
-    expected, got = zlib.adler32(covered), int.from_bytes(checksum, "big")
-    if expected != got:
-        raise RemoteProtocolError(
-            f"expected Adler-32 {expected:08x}, got {got:08x}", where="checksum", offset=len(covered)
-        )
+def _checksum_error(covered: bytes | bytearray, checksum: bytes | bytearray) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        f"expected Adler-32 {adler32(covered):08x}, got {checksum.hex()}", where="checksum", offset=len(covered)
+    )
 
 
 def _bad_magic(magic: int, where: str) -> RemoteProtocolError:

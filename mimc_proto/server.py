@@ -6,6 +6,7 @@ from typing import Any
 
 from ._answers import Answer, AnswerEncoder
 from ._link import MAX_ID, Link, Trace, check_text, read_strictly
+from ._record import new_record
 from .config import ServerConfig
 from .crypto import MAX_KEY, SERVER, BodyCipher, body_key, security_key_bytes, verify_bind_signature
 from .errors import CryptoError, LocalProtocolError, RemoteProtocolError
@@ -29,9 +30,10 @@ from .packets import (
     Header,
     Kick,
     KickReason,
+    Packet,
     User,
 )
-from .packets.fast import HeaderTemplate
+from .packets.encoders import HeaderTemplate
 from .states import SERVER_TABLE, ServerInput, ServerState
 
 __all__ = ["ServerConnection"]
@@ -39,8 +41,19 @@ __all__ = ["ServerConnection"]
 LEAST_CHALLENGE = 2
 """An empty body key crashes RC4 in the Go client (wire.md section 3)."""
 
+_SEND = ServerInput.SEND  # an enum's attributes are slow to reach
+
 CHID = 9
+
 MOST_PONGS = 8
+"""Pongs that wait: any frame answers a ping, so a peer that pings without reading gets no more."""
+
+MOST_COMMANDS = 64
+"""Answers to BIND and UBND in a queue that never got empty; a peer that asks on without reading is cut off."""
+
+MAX_ECHO = 256
+"""The longest resource or id, in bytes, of a header that is answered: the answer repeats both."""
+
 _ID_MASK = (1 << 48) - 1
 
 
@@ -48,15 +61,17 @@ class ServerConnection(Link[ServerState, ServerEvent]):
     """A connection that was just accepted.
 
     ``challenge`` is fresh randomness for this connection: 2 to 256 ASCII characters, best 16 letters and digits.
-    ``first_id`` is where the 12 hex digits of this link's own packet ids start: any random number. ``host`` is the
+    ``first_id`` is where the 12 hex digits of this link's own packet ids start: any random integer. ``host`` is the
     frontend's name in the answer to CONN. CONN, PING and UBND are answered here; BIND waits for `accept_bind` or
     `refuse_bind`. Raises `LocalProtocolError` for arguments that a client could not bear.
     """
 
-    __slots__ = ("_answers", "_challenge", "_host", "_next_number", "_session", "config")
+    __slots__ = ("_answers", "_challenge", "_commands", "_host", "_next_number", "_request", "_session", "config")
 
     _table = SERVER_TABLE
     _closed = ServerState.CLOSED
+    _packet_input = ServerInput.PACKET
+    _always_encrypted = False  # WebJS sends plain payloads
 
     def __init__(
         self,
@@ -75,10 +90,14 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         if not isinstance(challenge, str) or len(challenge) < LEAST_CHALLENGE:
             raise LocalProtocolError(f"expected at least {LEAST_CHALLENGE} characters", where="challenge")
         body_key(challenge, "")
+        if not isinstance(first_id, int):
+            raise LocalProtocolError(f"expected an integer, got a {type(first_id).__name__}", where="first_id")
         self._challenge = challenge
         self._host = check_text(host, "host", 255, empty=True)
         self._next_number = first_id
-        self._session: BindRequested | None = None  # the BIND that waits, or the one that was accepted last
+        self._commands = 0
+        self._request: BindRequested | None = None  # the last BIND
+        self._session: BindRequested | None = None  # the BIND of the user who is online
         self._answers: AnswerEncoder | None = None
         self._phase_at = self._now + config.handshake_timeout
 
@@ -93,7 +112,7 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         """
         self._tick(now)
         state = self._verb(ServerInput.ACCEPT)
-        request = self._last_bind()
+        request = self._waiting_bind
         secret = security_key_bytes(security_key)
         if len(secret) + MAX_ID > MAX_KEY:
             raise CryptoError(f"expected at most {MAX_KEY - MAX_ID - 1} bytes", where="security key")
@@ -105,18 +124,19 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         )
         check_text(package, "package", 8192, empty=True)
         user.encode()
+        answers = AnswerEncoder(user, package, self.config)
         if uuid != request.uuid or not self._signed_by(request, security_key):
             self.refuse_bind(KickReason.INVALID_TOKEN, now=now)
             return False
-        answers = AnswerEncoder(user, package, self.config)
         template = HeaderTemplate(self._header(Command.SECMSG, "", request, Direction.SC_ONEWAY))
         self._seal()
         self._answer_bind(request, BindAnswer(result=True))
-        self._answers = answers
+        self._answers, self._session = answers, request
         self._secret, self._send_template, self._receive_template = secret, template, None
         self._decoder.max_body = self.config.max_frame
         self._state = state
         self._phase_at = None
+        self._trim()
         return True
 
     def refuse_bind(self, reason: str, description: str = "", *, now: float) -> None:
@@ -133,7 +153,7 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         kind = "auto" if reason == KickReason.INVALID_TOKEN else str(reason)
         answer = BindAnswer(result=False, error_type=kind, error_reason=str(reason), error_desc=description)
         self._seal()
-        self._answer_bind(self._last_bind(), answer)
+        self._answer_bind(self._waiting_bind, answer)
         self._offline(state)
 
     def kick(self, reason: str, description: str = "", *, now: float) -> None:
@@ -147,7 +167,8 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         check_text(description, "description", 1024, empty=True)
         self._seal()
         kick = Kick(type=str(reason), reason=str(reason), desc=description)
-        header = self._header(Command.KICK, self._new_id(), self._last_bind(), Direction.SC_ONEWAY)
+        session = self._session or self._waiting_bind
+        header = self._header(Command.KICK, self._new_id(), session, Direction.SC_ONEWAY)
         self._push(header, kick.encode())
         self._offline(state)
 
@@ -171,10 +192,14 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         that some client could not bear, `QueueFull` when too much waits.
         """
         self._tick(now)
-        self._verb(ServerInput.SEND)
+        self._verb(_SEND)
         assert self._answers is not None  # the state table lets nothing through before accept_bind()
         own_id = self._new_id()
-        self._enqueue(own_id, self._answers.encode(body, own_id, packet_id, timestamp), False)
+        try:
+            self._enqueue(own_id.encode(), self._answers.encode(body, own_id, packet_id, timestamp), False)
+        except LocalProtocolError:
+            self._next_number -= 1
+            raise
 
     # ------------------------------------------------------------------------------------------------------ timers
 
@@ -226,24 +251,27 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         self._emit(ClientConnected(conn=conn))
 
     def _on_bind(self, header: Header, payload: bytes) -> None:
+        self._check_reads(header)
         self._arrived(ServerInput.BIND, header.cmd)
         bind = read_strictly(Bind, payload)
         if not header.resource or not header.id:
             raise RemoteProtocolError("expected a resource and an id in the header of BIND", where="ClientHeader")
-        self._session = BindRequested(
+        _check_echo(header)
+        self._request = BindRequested(
             bind=bind,
             uuid=header.uuid or 0,
             resource=header.resource,
             chid=header.chid or 0,
             id=header.id,
         )
-        self._emit(self._session)
+        self._emit(self._request)
 
     def _on_ping(self, header: Header, payload: bytes) -> None:
         self._arrived(ServerInput.PING, header.cmd)
         self._answer_ping(header)
 
     def _on_unbind(self, header: Header, payload: bytes) -> None:
+        self._check_reads(header)
         websocket = self.framing is Framing.WEBSOCKET
         self._arrived(ServerInput.UNBIND_WEBSOCKET if websocket else ServerInput.UNBIND, header.cmd)
         self._seal()
@@ -254,34 +282,36 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         else:
             self._offline(ServerState.READY)
 
-    def _on_secmsg(self, packet_id: str, cipher: int | None, payload: bytes) -> None:
-        if not self._arrived(ServerInput.PACKET, Command.SECMSG):
-            self._ignore(Header(cmd=Command.SECMSG, id=packet_id), payload)
-            return
-        packet = self._open(packet_id, payload, cipher == 1)
-        if packet is not None:
-            self._emit(PacketReceived(id=packet_id, packet=packet))
+    def _on_packet(self, packet_id: str, packet: Packet) -> None:
+        self._events.append(new_record(PacketReceived, (packet_id, packet)))
 
     # ----------------------------------------------------------------------------------------------------- helpers
 
     def _answer_ping(self, request: Header | None) -> None:
-        """Any frame answers a ping, so a peer that pings without reading gets no more than a few."""
         if len(self._control) < MOST_PONGS:
             if self.framing is Framing.TCP or request is None:
                 pong = EMPTY_FRAME
             else:
                 pong = self._frame(self._answer_header(Command.PING, request).encode(), b"")
             self._control.append(pong)
-        if self._cipher is not None:  # a client that pings is idle
-            self._cipher.trim()
+        self._trim()
         self._emit(PingReceived())
 
     def _push(self, header: Header, payload: bytes) -> None:
         """Queue a frame of a command behind the packets that wait."""
-        if self.pending >= self.config.max_pending + MOST_PONGS:
-            raise RemoteProtocolError("it goes on asking without reading the answers", where=header.cmd)
         frame = self._frame(header.encode(), payload)
         self._append(frame, len(frame))
+        self._commands += 1
+
+    def _check_reads(self, header: Header) -> None:
+        if self._commands >= MOST_COMMANDS:
+            raise RemoteProtocolError(
+                f"expected it to read what it asked for, got another after {self._commands}", where=header.cmd
+            )
+
+    def _taken(self, wants_answer: bool) -> None:
+        if self._queue is None:
+            self._commands = 0
 
     def _answer_bind(self, request: BindRequested, answer: BindAnswer) -> None:
         header = self._header(Command.BIND, request.id, request, Direction.SC_RESP)
@@ -291,9 +321,10 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         return self._full_header(command, packet_id, session.uuid, session.resource, direction)
 
     def _answer_header(self, command: Command, request: Header) -> Header:
-        return self._full_header(
-            command, request.id or "", request.uuid or 0, request.resource or "", Direction.SC_RESP
-        )
+        """For the user who is online, whatever the request says (Go: uuid 0 before it has a token)."""
+        _check_echo(request)
+        user = self._session or request
+        return self._full_header(command, request.id or "", user.uuid or 0, user.resource or "", Direction.SC_RESP)
 
     @staticmethod
     def _full_header(command: Command, packet_id: str, uuid: int, resource: str, direction: Direction) -> Header:
@@ -308,9 +339,10 @@ class ServerConnection(Link[ServerState, ServerEvent]):
             cipher=1 if command is Command.SECMSG else 0,
         )
 
-    def _last_bind(self) -> BindRequested:
-        assert self._session is not None  # the state table lets nothing through without one
-        return self._session
+    @property
+    def _waiting_bind(self) -> BindRequested:
+        assert self._request is not None  # the state table lets nothing through without one
+        return self._request
 
     def _signed_by(self, request: BindRequested, security_key: str) -> bool:
         bind = request.bind
@@ -331,7 +363,7 @@ class ServerConnection(Link[ServerState, ServerEvent]):
 
     def _offline(self, state: ServerState) -> None:
         """Nobody is bound any more; another BIND may come, within the time that is left or begins now."""
-        self._state = state
+        self._state, self._session = state, None
         if self._phase_at is None:
             self._phase_at = self._now + self.config.bind_timeout
 
@@ -345,6 +377,14 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         """12 hex digits, as the cloud's own ids."""
         self._next_number += 1
         return f"{self._next_number & _ID_MASK:012x}"
+
+
+def _check_echo(header: Header) -> None:
+    for name, value in (("resource", header.resource), ("id", header.id)):
+        if value and len(value.encode()) > MAX_ECHO:
+            raise RemoteProtocolError(
+                f"expected at most {MAX_ECHO} bytes, got {len(value.encode())}", where=f"ClientHeader.{name}"
+            )
 
 
 _HANDLERS: dict[str, Any] = {

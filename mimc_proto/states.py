@@ -27,6 +27,12 @@ __all__ = [
 ]
 
 
+class _Singleton(enum.Enum):
+    """An enum whose members hash by identity: Enum's own hash is a Python function, and links look up all day."""
+
+    __hash__ = object.__hash__
+
+
 class Outcome(enum.Enum):
     """What an input does where it does not lead to a state."""
 
@@ -35,7 +41,7 @@ class Outcome(enum.Enum):
     FATAL = "fatal"
 
 
-class ClientState(enum.Enum):
+class ClientState(_Singleton):
     """A link as the client sees it."""
 
     HANDSHAKE = "handshake"  # CONN is on its way
@@ -46,7 +52,7 @@ class ClientState(enum.Enum):
     CLOSED = "closed"
 
 
-class ClientInput(enum.Enum):
+class ClientInput(_Singleton):
     """What can happen to a client's link: verbs, packets, and the end."""
 
     BIND = "bind()"
@@ -65,7 +71,7 @@ class ClientInput(enum.Enum):
     LOST = "end of input, failed write or deadline"
 
 
-class ServerState(enum.Enum):
+class ServerState(_Singleton):
     """A link as the server sees it."""
 
     HANDSHAKE = "handshake"  # nothing came yet
@@ -77,7 +83,7 @@ class ServerState(enum.Enum):
     CLOSED = "closed"
 
 
-class ServerInput(enum.Enum):
+class ServerInput(_Singleton):
     """What can happen to a server's link."""
 
     ACCEPT = "accept_bind()"

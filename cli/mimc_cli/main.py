@@ -7,12 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from .decode import decode
+from .demo import demo
 
 __all__ = ["main", "mimc"]
 
 DISTRIBUTION = "mimc-proto"
 
-COMMANDS: tuple[click.Command, ...] = (decode,)
+COMMANDS: tuple[click.Command, ...] = (decode, demo)
 """Every sub-command; a new one is written in a module of its own and added here."""
 
 

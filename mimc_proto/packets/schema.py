@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, ClassVar, NamedTuple, Self
 
 from google.protobuf.message import DecodeError
@@ -40,7 +40,7 @@ from .wire import (
 
 __all__ = ["BadPacket", "RawBody", "UnknownBody", "WireRecord"]
 
-TYPE_ENUM = 14
+TYPE_BYTES, TYPE_ENUM = 12, 14
 
 
 class Field(NamedTuple):
@@ -150,19 +150,19 @@ class WireRecord(Record):
     @classmethod
     def _from_message(cls, message: Any, where: str) -> Self:
         surplus = UnknownFieldSet(message)
-        numbers: dict[int, int] = {}
+        numbers: set[int] = set()
         values = [cls._read(message, field, surplus, numbers, where) for field in cls.wire_fields]
         return cls._make([*values, _surplus_bytes(surplus, numbers)])
 
     @classmethod
-    def _read(cls, message: Any, field: Field, surplus: Any, numbers: dict[int, int], where: str) -> Any:
-        """One field's value; ``numbers`` collects the enum fields whose value was found among the unknown ones."""
+    def _read(cls, message: Any, field: Field, surplus: Any, numbers: set[int], where: str) -> Any:
+        """One field's value; ``numbers`` collects the enum fields, whose unknown values are not surplus."""
         place = f"{where}.{field.wire_name}"
-        if field.repeated:
-            values = getattr(message, field.wire_name)
-            if field.record is None:
-                return tuple(values)
-            return tuple(field.record.read_item(item, f"{place}[{n}]") for n, item in enumerate(values))
+        if field.kind == TYPE_ENUM:
+            numbers.add(field.number)
+        if field.repeated and field.record is not None:  # MIMC repeats nothing but messages
+            items, read_item = getattr(message, field.wire_name), field.record.read_item
+            return tuple(read_item(item, f"{place}[{n}]") for n, item in enumerate(items))
         if message.HasField(field.wire_name):
             value = getattr(message, field.wire_name)
             if field.kind == TYPE_STRING:
@@ -173,7 +173,6 @@ class WireRecord(Record):
         if field.kind == TYPE_ENUM:
             number = unknown_enum(surplus, field.number)
             if number is not None:
-                numbers[field.number] = number
                 return number
         if field.required:
             raise PacketError("expected this required field, got none", where=place)
@@ -189,13 +188,17 @@ class WireRecord(Record):
         unknown = b""
         for field, value in zip(self.wire_fields, self, strict=False):
             if value is None:
-                if field.required:
+                if field.required or field.default is not None:
                     raise self._cannot_encode(field, value)
                 continue
             try:
                 unknown += self._write(message, field, value)
             except (TypeError, ValueError, AttributeError, OverflowError):
                 raise self._cannot_encode(field, value) from None
+        if not isinstance(self[-1], bytes):
+            raise LocalProtocolError(
+                f"expected bytes, got {type(self[-1]).__name__}", where=f"{type(self).__name__}.unknown"
+            )
         return message, unknown + self[-1]
 
     def _write(self, message: Any, field: Field, value: Any) -> bytes:
@@ -208,15 +211,15 @@ class WireRecord(Record):
                 target = target.add() if field.repeated else target
                 target.SetInParent()
                 target.MergeFromString(item.encode())
-        elif field.repeated:
-            getattr(message, field.wire_name).extend(value)
         elif (
             field.kind == TYPE_ENUM
             and value not in message.DESCRIPTOR.fields_by_number[field.number].enum_type.values_by_number
         ):
-            return encode_tag(field.number, VARINT) + encode_varint(operator.index(value))
+            return encode_enum(field.number, value)
         else:
             setattr(message, field.wire_name, value)
+            if getattr(message, field.wire_name) != value:  # protobuf takes bytes for text, and 2 for True
+                raise TypeError
         return b""
 
     def _cannot_encode(self, field: Field, value: object) -> LocalProtocolError:
@@ -224,7 +227,8 @@ class WireRecord(Record):
         wanted = field.record.__name__ if field.record is not None else _TYPE_NAMES.get(known.type, "a message")
         if field.repeated:
             wanted = f"a tuple of {wanted}"
-        got = f"a {type(value).__name__}" if field.name in self._secret else _shorten(value)
+        hidden = field.name in self._secret or field.kind == TYPE_BYTES  # the text of a message is nobody's business
+        got = type(value).__name__ if hidden else _shorten(value)
         return LocalProtocolError(f"expected {wanted}, got {got}", where=f"{type(self).__name__}.{field.name}")
 
 
@@ -246,13 +250,13 @@ class Envelope(WireRecord):
     @classmethod
     def _from_message(cls, message: Any, where: str) -> Self:
         surplus = UnknownFieldSet(message)
-        taken: dict[int, int] = {}
+        taken: set[int] = set()
         values = [cls._read(message, field, surplus, taken, where) for field in cls.wire_fields]
         kind = cls.message.DESCRIPTOR.fields_by_name["type"]
         number = message.type if message.HasField("type") else unknown_enum(surplus, kind.number)
         if number is None:
             raise PacketError("expected this required field, got none", where=f"{where}.type")
-        taken[kind.number] = number
+        taken.add(kind.number)
         name = kind.enum_type.values_by_number[number].name if number in kind.enum_type.values_by_number else number
         body = cls._decode_body(number, message.payload, f"{where}.{name}")
         return cls._make([*values, body, _surplus_bytes(surplus, taken)])
@@ -275,19 +279,34 @@ class Envelope(WireRecord):
     def _to_message(self) -> tuple[Any, bytes]:
         message, unknown = super()._to_message()
         body: Any = self[-2]
-        number = body.type if isinstance(body, UnknownBody) else self.numbers.get(type(body))
-        if number is None:
+        if isinstance(body, UnknownBody):
+            number = body.type
+        elif type(body) in self.numbers:
+            number = self.numbers[type(body)]
+        else:
             names = ", ".join(sorted(known.__name__ for known in self.numbers))
             raise LocalProtocolError(
-                f"expected one of {names}, UnknownBody; got a {type(body).__name__}",
+                f"expected one of {names}, UnknownBody; got {type(body).__name__}",
                 where=f"{type(self).__name__}.body",
             )
         kind = message.DESCRIPTOR.fields_by_name["type"]
-        if number in kind.enum_type.values_by_number:
-            message.type = number
+        try:
+            if number in kind.enum_type.values_by_number:
+                message.type = number
+            else:
+                unknown = encode_enum(kind.number, number) + unknown
+        except (TypeError, ValueError):
+            raise LocalProtocolError(
+                f"expected an integer of 32 bits, got {_shorten(number)}", where="UnknownBody.type"
+            ) from None
+        if isinstance(body, WireRecord):
+            message.payload = body.encode()
+        elif isinstance(body.payload, bytes):
+            message.payload = body.payload
         else:
-            unknown = encode_tag(kind.number, VARINT) + encode_varint(number) + unknown
-        message.payload = body.encode() if isinstance(body, WireRecord) else body.payload
+            raise LocalProtocolError(
+                f"expected bytes, got {type(body.payload).__name__}", where=f"{type(body).__name__}.payload"
+            )
         return message, unknown
 
 
@@ -322,6 +341,14 @@ def text(value: Any, where: str) -> str:
     raise fault or PacketError("expected UTF-8 text", where=where)
 
 
+def encode_enum(number: int, value: int) -> bytes:
+    """An enum field whose value protobuf does not know and so would not set; TypeError or ValueError if it is none."""
+    value = operator.index(value)
+    if not -(1 << 31) <= value < 1 << 31:
+        raise ValueError
+    return encode_tag(number, VARINT) + encode_varint(value)
+
+
 def unknown_enum(surplus: Any, number: int) -> int | None:
     """The last value of an enum field that protobuf put among the unknown fields, as the signed 32 bits it is."""
     found = None
@@ -331,8 +358,8 @@ def unknown_enum(surplus: Any, number: int) -> int | None:
     return found
 
 
-def _surplus_bytes(surplus: Any, taken: Mapping[int, int]) -> bytes:
-    """Unknown fields in wire format, but for the enum values that were read."""
+def _surplus_bytes(surplus: Any, taken: Set[int]) -> bytes:
+    """Unknown fields in wire format, but for values of the enum fields ``taken``."""
     out = b""
     for field in surplus:
         number, wire_type, data = field.field_number, field.wire_type, field.data
@@ -344,7 +371,7 @@ def _surplus_bytes(surplus: Any, taken: Mapping[int, int]) -> bytes:
         elif wire_type == LENGTH:
             out += encode_varint(len(data)) + data
         elif wire_type == GROUP_START:
-            out += _surplus_bytes(data, {}) + encode_tag(number, GROUP_END)
+            out += _surplus_bytes(data, set()) + encode_tag(number, GROUP_END)
         else:
             out += data.to_bytes({FIXED64: 8, FIXED32: 4}[wire_type], "little")
     return out

@@ -30,7 +30,7 @@ class WireField(NamedTuple):
 
     number: int
     wire_type: int
-    value: int | bytes | None
+    value: int | bytes
     start: int
     value_start: int
     end: int
@@ -54,6 +54,8 @@ def encode_tag(number: int, wire_type: int) -> bytes:
 
 def read_varint(data: bytes, position: int) -> tuple[int, int]:
     """``(value, next position)``; raises `PacketError` if it is cut off or longer than ten bytes."""
+    if position < len(data) and data[position] < 0x80:
+        return data[position], position + 1
     value = 0
     for index in range(MAX_VARINT):
         if position + index >= len(data):
@@ -69,14 +71,14 @@ def walk(data: bytes, base: int = 0) -> Iterator[WireField]:
     """The fields of one message in their order on the wire; offsets count from ``base``.
 
     Raises `PacketError` with the offset of the first broken byte. A group (no MIMC message has one) comes as one
-    field whose value is its inside.
+    field whose value is its inside and the tag that closes it.
     """
     position = 0
     try:
         while position < len(data):
-            field = _read_field(data, position)
-            position = field.end
-            yield field._replace(start=field.start + base, value_start=field.value_start + base, end=field.end + base)
+            number, wire_type, value, start, value_start, end = _read_field(data, position)
+            position = end
+            yield WireField(number, wire_type, value, start + base, value_start + base, end + base)
     except PacketError as error:
         raise PacketError(error.problem, offset=base + (error.offset or 0)) from None
 
@@ -85,15 +87,13 @@ def _read_field(data: bytes, start: int) -> WireField:
     number, wire_type, position = _read_tag(data, start)
     if wire_type == GROUP_END:
         raise PacketError(f"field {number} ends a group that was not begun", offset=start)
-    end = _skip_group(data, number, position) if wire_type == GROUP_START else _skip(data, number, wire_type, position)
-    value: int | bytes
     if wire_type == VARINT:
-        value = read_varint(data, position)[0]
+        value, end = read_varint(data, position)
         return WireField(number, wire_type, value, start, position, end)
+    end = _skip_group(data, number, position) if wire_type == GROUP_START else _skip(data, number, wire_type, position)
     if wire_type == LENGTH:
         position = read_varint(data, position)[1]
-    value = data[position:end]
-    return WireField(number, wire_type, value, start, position, end)
+    return WireField(number, wire_type, data[position:end], start, position, end)
 
 
 def _read_tag(data: bytes, start: int) -> tuple[int, int, int]:

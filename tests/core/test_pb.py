@@ -110,10 +110,7 @@ def entries(table: str) -> Iterable[tuple[str, list[str]]]:
 
 
 def specified_enums() -> dict[str, dict[str, int]]:
-    return {
-        name: {value: int(number) for value, number in map(str.split, items)}
-        for name, items in entries(ENUMS)
-    }
+    return {name: {value: int(number) for value, number in map(str.split, items)} for name, items in entries(ENUMS)}
 
 
 def specified_messages() -> dict[str, dict[int, Field]]:
@@ -190,9 +187,7 @@ def test_the_real_time_stream_files_compile() -> None:
     pytest.importorskip("grpc_tools", reason="protoc is in the extra `dev`")
     generate = runpy.run_path(str(GENERATE))
     files = FileDescriptorSet.FromString(generate["compile_files"](generate["RTS_FILES"])).file
-    described = {
-        file.package: (len(file.enum_type), [message.name for message in file.message_type]) for file in files
-    }
+    described = {file.package: (len(file.enum_type), [message.name for message in file.message_type]) for file in files}
     assert described == {
         "mimc.rts": (
             6,

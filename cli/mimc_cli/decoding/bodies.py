@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any, NamedTuple
 
 from mimc_proto.framing import (
@@ -20,7 +21,7 @@ from .findings import Findings
 from .keys import Keys
 from .messages import looks_like
 
-__all__ = ["Contents", "contents_of"]
+__all__ = ["Contents", "Missing", "contents_of"]
 
 LARGEST_LEGAL = 32 * 1024
 """Bytes of a frame (wire.md section 1.1)."""
@@ -41,10 +42,18 @@ class Contents(NamedTuple):
     """State of the body encryption, as shown."""
 
 
-def contents_of(piece: Piece, keys: Keys, findings: Findings, sizes: dict[str, Any]) -> Contents | None:
-    """The parts of a frame; None if they are not there or stay closed, which ``findings`` then explains."""
+class Missing(enum.Enum):
+    """Why there are no contents to show."""
+
+    ABSENT = "absent"
+    EMPTY = "empty"
+    CLOSED = "closed"
+
+
+def contents_of(piece: Piece, keys: Keys, findings: Findings, sizes: dict[str, Any]) -> Contents | Missing:
+    """The parts of a frame, or why there are none, which ``findings`` then explains."""
     if piece.layout is None or len(piece.data) < piece.layout.head:
-        return None
+        return Missing.ABSENT
     if piece.size > LARGEST_LEGAL:
         findings.note(f"{piece.size} bytes: a legal frame stays under {LARGEST_LEGAL}")
     end = len(piece.data) - CHECKSUM_SIZE if piece.whole else len(piece.data)
@@ -53,15 +62,15 @@ def contents_of(piece: Piece, keys: Keys, findings: Findings, sizes: dict[str, A
     body_size = piece.size - piece.layout.head - CHECKSUM_SIZE
     sizes["body"] = body_size
     if not body_size:
-        return None
+        return Missing.EMPTY
     body = piece.data[piece.layout.head : end]
     if body_size < BODY_HEADER.size:
         problem = f"expected at least {BODY_HEADER.size} bytes of payload type and lengths, got {body_size}"
         findings.fault("body", piece.layout.head, problem)
-        return None
+        return Missing.ABSENT
     plain, state = _open(body, body_size, keys, findings, piece.layout.head)
-    if plain is None or len(plain) < BODY_HEADER.size:
-        return None
+    if plain is None:
+        return Missing.CLOSED
     return _body(plain, body_size, state, findings, sizes)
 
 
@@ -98,30 +107,42 @@ def _body(body: bytes, body_size: int, state: str, findings: Findings, sizes: di
 
 def _open(body: bytes, size: int, keys: Keys, findings: Findings, base: int) -> tuple[bytes | None, str]:
     """The plain body and how it came to be one; None if it stays closed."""
-    opener = keys.body_opener()
+    openers = keys.body_openers()
     if _is_body(body, size):
-        if opener.cipher is not None and _CONN not in body[:_CONN_WITHIN]:
+        if openers and _CONN not in body[:_CONN_WITHIN]:
             findings.note("the body is not encrypted: receivers expect that of every command but CONN")
         return body, "none"
-    if opener.cipher is None:
-        why = f" ({opener.problem})" if opener.problem else ""
-        findings.note(f"the body is encrypted: --body-key, or --challenge and --udid, opens it{why}")
-        return None, "closed"
-    if opener.assumed:
-        findings.assume(opener.assumed)
-    opened = opener.cipher.apply(body)
-    if _is_body(opened, size):
-        return opened, "opened"
-    if opener.certain:
-        kind, *lengths = BODY_HEADER.unpack_from(opened) if len(opened) >= BODY_HEADER.size else (0, 0, 0)
-        problem = (
-            f"the body does not open with this key: expected payload type {PAYLOAD_TYPE}, got {kind},"
-            f" and lengths that add up to {size}, got {BODY_HEADER.size + sum(lengths)}"
-        )
-        findings.fault("body", base, problem)
-    else:
-        findings.note("the body does not open with this challenge and an empty udid: give the client's --udid")
+    for opener in openers:
+        opened = opener.cipher.apply(body)
+        if _is_body(opened, size):
+            keys.prefer(opener)
+            if opener.source:
+                findings.assume(f"body key: from {opener.source}")
+            return opened, "opened"
+    _explain_closed(body, size, keys, findings, base)
     return None, "closed"
+
+
+def _explain_closed(body: bytes, size: int, keys: Keys, findings: Findings, base: int) -> None:
+    openers = keys.body_openers()
+    if not openers:
+        why = f" ({keys.problem})" if keys.problem else ""
+        findings.note(f"the body is encrypted: --body-key, or --challenge and --udid, opens it{why}")
+        return
+    if not keys.given:
+        sources = " or from ".join(opener.source for opener in openers)
+        findings.note(
+            f"the body does not open with the key from {sources}: it may be another connection's, or need --udid"
+        )
+        return
+    opened = openers[0].cipher.apply(body)
+    kind, *lengths = BODY_HEADER.unpack_from(opened) if len(opened) >= BODY_HEADER.size else (0, 0, 0)
+    findings.fault(
+        "body",
+        base,
+        f"the body does not open with this key: expected payload type {PAYLOAD_TYPE}, got {kind},"
+        f" and lengths that add up to {size}, got {BODY_HEADER.size + sum(lengths)}",
+    )
 
 
 def _is_body(body: bytes, size: int) -> bool:

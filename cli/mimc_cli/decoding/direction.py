@@ -51,7 +51,9 @@ def _by_command(header: dict[str, Any], payload: bytes) -> Way:
         return _by_bind(wire_types(payload))
     if command == Command.SECMSG:
         return _by_encryption(header, payload)
-    return Way(UNKNOWN, "no dir_flag, and both sides send this command")
+    if command in Command.__members__:
+        return Way(UNKNOWN, f"no dir_flag, and both sides send {command}")
+    return Way(UNKNOWN, "no dir_flag, and no command that MIMC knows")
 
 
 def _by_conn(fields: dict[int, int]) -> Way:

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from mimc_proto.errors import PacketError
 from mimc_proto.packets import PacketList, WireRecord
 from mimc_proto.packets.schema import Envelope
-from mimc_proto.packets.wire import LENGTH, WIRE_TYPE_NAMES, WireField, text_fault, walk
+from mimc_proto.packets.wire import WIRE_TYPE_NAMES, WireField, text_fault, walk
 
 from .findings import Findings
-from .schema import BYTES, ENUM, MESSAGE, STRING, Known, fields_of, message_name
+from .schema import ENUM, MESSAGE, STRING, Known, fields_of, message_name
 from .values import bytes_value, is_text, masked, number_value
 
-__all__ = ["Body", "MessageReader", "looks_like", "wire_types"]
+__all__ = ["MessageReader", "looks_like", "reads_as", "wire_types"]
 
 MAX_DEPTH = 8
 """Payloads within payloads; MIMC has four (MIMCPacket, UCPacket, UCMessageList, text)."""
@@ -26,9 +26,10 @@ MAX_PAYLOAD = 15 * 1024
 """Bytes of an application's payload: official clients refuse to send more (wire.md section 1.1)."""
 
 CONVINCING_TEXT = 4
+"""Bytes of text that hardly come by chance where a string is expected."""
 
 
-class Body(NamedTuple):
+class _Body(NamedTuple):
     """The payload of an envelope (MIMCPacket, UCPacket): read last, for its type may come after it."""
 
     data: bytes
@@ -43,14 +44,12 @@ class MessageReader:
         self._findings = findings
         self._show_secrets = show_secrets
 
-    def read(
-        self, record: type[WireRecord], data: bytes, base: int, path: str = "", depth: int = 0
-    ) -> dict[str, Any]:
+    def read(self, record: type[WireRecord], data: bytes, base: int, path: str = "", depth: int = 0) -> dict[str, Any]:
         """The fields of a message by their names on the wire, absent ones left out. ``base`` is its offset."""
         path = path or message_name(record)
         known_fields = fields_of(record)
         shown: dict[str, Any] = {}
-        body = Body(b"", base + len(data), present=False)
+        body = _Body(b"", base + len(data), present=False)
         whole = True
         try:
             for field in walk(data, base):
@@ -58,7 +57,7 @@ class MessageReader:
                 if not self._fits(known, field, path) or known is None:
                     continue
                 if known.name == "payload" and issubclass(record, Envelope) and isinstance(field.value, bytes):
-                    body = Body(field.value, field.value_start, present=True)
+                    body = _Body(field.value, field.value_start, present=True)
                     shown.setdefault("payload", None)
                 else:
                     self._store(shown, known, field, path, depth)
@@ -102,7 +101,7 @@ class MessageReader:
     def _value(self, known: Known, field: WireField, place: str, depth: int) -> Any:
         raw = field.value
         if not isinstance(raw, bytes):
-            value = number_value(known, raw or 0)
+            value = number_value(known, raw)
             if known.kind == ENUM and isinstance(value, int):
                 self._findings.note(f"{place}: unknown value {value}")
             return value
@@ -131,7 +130,7 @@ class MessageReader:
                 self._findings.note(f"{path}.{known.name} is missing: mimc-proto refuses the packet")
 
     def _read_body(
-        self, record: type[Envelope], shown: dict[str, Any], body: Body, path: str, depth: int, *, whole: bool
+        self, record: type[Envelope], shown: dict[str, Any], body: _Body, path: str, depth: int, *, whole: bool
     ) -> None:
         """What the payload of an envelope holds, by the envelope's type."""
         number = _type_number(record, shown.get("type"))
@@ -152,35 +151,57 @@ class MessageReader:
 
 
 def _type_number(record: type[Envelope], shown: Any) -> int | None:
+    """The number behind the type as it is shown; None if there is none."""
     if not isinstance(shown, str):
         return shown if isinstance(shown, int) else None
-    for known in fields_of(record).values():
-        if known.name == "type":
-            return next(number for number, name in known.values.items() if name == shown)
-    return None
+    values = next(known.values for known in fields_of(record).values() if known.name == "type")
+    return next(number for number, name in values.items() if name == shown)
+
+
+class _Look(NamedTuple):
+    """What a run of bytes looks like when it is walked as a certain message."""
+
+    complete: bool
+    """It can be walked to its end."""
+    pure: bool
+    """Every field up to there is known, and its strings are text."""
+    marker: bool
+    """The field that tells the message was among them."""
+    text: int
+    """The longest text among the fields before the first odd one, in bytes."""
 
 
 def looks_like(record: type[WireRecord], data: bytes, marker: str) -> bool:
-    """Whether ``data`` is this message, perhaps a damaged one, rather than bytes in another encryption.
+    """Whether ``data`` is this message, perhaps a damaged one, rather than bytes in some encryption."""
+    look = _look(record, data, marker, enough=CONVINCING_TEXT)
+    return look.text >= CONVINCING_TEXT or (look.complete and (look.marker or look.text > 0))
 
-    It is if it can be walked to its end and has the field ``marker`` or a text, or if it at least begins with one.
-    """
+
+def reads_as(record: type[WireRecord], data: bytes, marker: str) -> bool:
+    """Whether ``data`` is this message without a doubt: encrypted bytes pass once in millions."""
+    look = _look(record, data, marker)
+    return look.complete and look.pure and look.marker
+
+
+def _look(record: type[WireRecord], data: bytes, marker: str, enough: int | None = None) -> _Look:
+    """Walks ``data`` to its end, or until it has seen ``enough`` bytes of one text."""
     known_fields = fields_of(record)
-    convinced = False
+    pure, seen, text, complete = True, False, 0, True
     try:
-        for count, field in enumerate(walk(data)):
+        for field in walk(data):
             known = known_fields.get(field.number)
             if known is None or known.wire_type != field.wire_type:
+                pure = False
                 continue
+            seen = seen or known.name == marker
             if known.kind == STRING and isinstance(field.value, bytes):
-                size = len(field.value) if _is_text(field.value) else 0
-                if count == 0 and size >= CONVINCING_TEXT:
-                    return True
-                convinced = convinced or size > 0
-            convinced = convinced or known.name == marker
+                pure = pure and _is_text(field.value)
+                text = max(text, len(field.value)) if pure else text
+                if enough is not None and text >= enough:
+                    break
     except PacketError:
-        return False
-    return convinced
+        complete = False
+    return _Look(complete, pure, seen, text)
 
 
 def _is_text(value: bytes) -> bool:

@@ -6,8 +6,7 @@ import functools
 from typing import NamedTuple
 
 from mimc_proto import packets
-from mimc_proto.packets import UnknownBody, WireRecord
-from mimc_proto.packets.schema import Envelope, RawBody
+from mimc_proto.packets import WireRecord
 from mimc_proto.packets.wire import expected_wire_type
 
 __all__ = ["RECORDS", "Known", "fields_of", "message_name"]
@@ -18,17 +17,23 @@ STRING, MESSAGE, BYTES = 9, 11, 12
 SECRETS = frozenset({"token", "sig", "challenge", "sessionKey"})
 """Fields that are masked by default: what one sees here is pasted into bug reports."""
 
-ADVISED = frozenset(
-    {"MIMCP2PMessage.to", "MIMCP2TMessage.to", "MIMCSequenceAck.sequence", "XMMsgBind.token", "XMMsgBind.sig"}
+REQUIRED = frozenset(
+    {
+        "ClientHeader.cmd",
+        "MIMCPacket.type",
+        "MIMCPacketAck.packetId",
+        "XMMsgBindResp.result",
+        "XMMsgConnResp.challenge",
+    }
 )
-"""Optional in protobuf and to the official clients; the core's records refuse a packet without them."""
-
-ALSO_REQUIRED = frozenset({"UCPacket.payload"})
-"""Required in protobuf, but no field of its own in the core's record."""
+"""Optional in protobuf, yet no receiver can do without them, and Go crashes (clients.md, rule 19)."""
 
 
 class Known(NamedTuple):
-    """A field that a message has; ``kind`` is a TYPE_* number of descriptor.proto."""
+    """A field that a message has.
+
+    ``kind`` is a TYPE_* number of descriptor.proto; without an ``advised`` field only the core refuses the message.
+    """
 
     number: int
     name: str
@@ -52,19 +57,19 @@ def fields_of(record: type[WireRecord]) -> dict[int, Known]:
     """The fields of a record's message by number, in ascending order."""
     own = {field.number: field for field in record.wire_fields}
     message = message_name(record)
+    needed = record.message().FindInitializationErrors()  # what protobuf misses in an empty message
     known: dict[int, Known] = {}
     for field in sorted(record.message.DESCRIPTOR.fields, key=lambda field: int(field.number)):
         ours, full_name = own.get(field.number), f"{message}.{field.name}"
-        is_type = issubclass(record, Envelope) and field.name == "type"
-        required = is_type or full_name in ALSO_REQUIRED or (ours is not None and ours.required)
+        required = field.name in needed or full_name in REQUIRED
         known[field.number] = Known(
             number=field.number,
             name=field.name,
             kind=field.type,
             wire_type=expected_wire_type(field.type),
             repeated=ours is not None and ours.repeated,
-            required=required and full_name not in ADVISED,
-            advised=full_name in ADVISED,
+            required=required,
+            advised=not required and ours is not None and ours.required,
             secret=field.name in SECRETS,
             record=ours.record if ours is not None else None,
             values={} if field.enum_type is None else {v.number: v.name for v in field.enum_type.values},
@@ -83,5 +88,3 @@ def _records() -> dict[str, type[WireRecord]]:
 
 RECORDS = _records()
 """One record for every protobuf message, by the message's name."""
-
-OPAQUE = (RawBody, UnknownBody)

@@ -1,0 +1,129 @@
+"""A config checks itself when it is made, and says which setting is wrong and what it may be."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mimc_proto.config import MIB, ClientConfig, ServerConfig
+from mimc_proto.errors import LocalProtocolError
+
+Config = type[ClientConfig] | type[ServerConfig]
+CONFIGS: list[Config] = [ClientConfig, ServerConfig]
+
+
+def settings_of(kind: str) -> list[Any]:
+    return [
+        pytest.param(cls, field.name, id=f"{cls.__name__}.{field.name}")
+        for cls in CONFIGS
+        for field in dataclasses.fields(cls)
+        if field.type == kind
+    ]
+
+
+TIMES = settings_of("float")
+COUNTS = settings_of("int")
+
+
+def make(cls: Config, name: str, value: object) -> Any:
+    return cls(**{name: value})  # type: ignore[arg-type]
+
+
+def test_the_defaults_of_a_client_are_those_of_the_specification() -> None:
+    config = ClientConfig()
+    assert (config.handshake_timeout, config.login_timeout) == (5, 5)
+    assert (config.ping_interval, config.answer_timeout) == (15, 10)
+    assert (config.max_frame, config.max_payload) == (MIB, 15_360)
+    assert (config.max_pending, config.max_pending_bytes) == (4096, 4 * MIB)
+
+
+def test_the_defaults_of_a_server_are_those_of_the_specification() -> None:
+    config = ServerConfig()
+    assert (config.max_frame_unbound, config.max_frame) == (4096, 65_536)
+    assert (config.max_list_messages, config.max_list_bytes) == (50, 65_536)
+
+
+def test_a_server_outwaits_clients_that_ping_every_180_seconds() -> None:
+    config = ServerConfig()
+    assert min(config.idle_timeout, config.bind_timeout) > 180
+
+
+@pytest.mark.parametrize(("cls", "name"), TIMES)
+@pytest.mark.parametrize("value", [0.001, 1, 2.5, 86_400 * 366])
+def test_a_time_may_be_a_millisecond_to_a_year(cls: Config, name: str, value: float) -> None:
+    assert getattr(make(cls, name, value), name) == value
+
+
+@pytest.mark.parametrize(("cls", "name"), TIMES)
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, 0.0009, 86_400 * 366 + 1, float("nan"), float("inf"), float("-inf"), True, "5", None, b"5", 5j, [5]],
+    ids=repr,
+)
+def test_any_other_time_is_refused_by_the_name_of_its_setting(cls: Config, name: str, value: object) -> None:
+    with pytest.raises(LocalProtocolError) as caught:
+        make(cls, name, value)
+    assert str(caught.value) == (f"{cls.__name__}.{name}: expected seconds from 0.001 to 31622400, got {value!r}")
+
+
+@pytest.mark.parametrize(("cls", "name"), COUNTS)
+@pytest.mark.parametrize("value", [1, 1000, 2**31])
+def test_a_count_may_be_one_to_two_billion(cls: Config, name: str, value: int) -> None:
+    assert getattr(make(cls, name, value), name) == value
+
+
+@pytest.mark.parametrize(("cls", "name"), COUNTS)
+@pytest.mark.parametrize("value", [0, -1, 2**31 + 1, 1.0, float("nan"), float("inf"), True, "5", None, b"5"], ids=repr)
+def test_any_other_count_is_refused_by_the_name_of_its_setting(cls: Config, name: str, value: object) -> None:
+    with pytest.raises(LocalProtocolError) as caught:
+        make(cls, name, value)
+    assert str(caught.value) == (f"{cls.__name__}.{name}: expected a whole number from 1 to 2147483648, got {value!r}")
+
+
+def test_every_setting_is_a_time_or_a_count() -> None:
+    assert len(TIMES) + len(COUNTS) == sum(len(dataclasses.fields(cls)) for cls in CONFIGS)
+
+
+@given(
+    st.sampled_from(CONFIGS).flatmap(lambda cls: st.tuples(st.just(cls), st.sampled_from(dataclasses.fields(cls)))),
+    st.floats() | st.integers(),
+)
+def test_a_config_that_was_made_holds_usable_numbers_only(setting: tuple[Config, Any], value: float) -> None:
+    cls, field = setting
+    refused = ""
+    try:
+        config = make(cls, field.name, value)
+    except LocalProtocolError as error:
+        refused = error.where
+    assert refused == f"{cls.__name__}.{field.name}" or 0 < getattr(config, field.name) <= 2**31
+
+
+@pytest.mark.parametrize("cls", CONFIGS)
+def test_settings_have_to_be_named(cls: Any) -> None:
+    with pytest.raises(TypeError, match="positional"):
+        cls(5.0)
+
+
+@pytest.mark.parametrize("cls", CONFIGS)
+def test_an_unknown_setting_is_refused_by_its_name(cls: Any) -> None:
+    with pytest.raises(TypeError, match="'timeout'"):
+        cls(timeout=5.0)
+
+
+@pytest.mark.parametrize("cls", CONFIGS)
+def test_a_config_cannot_be_changed(cls: Config) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cls().handshake_timeout = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("cls", CONFIGS)
+def test_replacing_a_setting_checks_it_too(cls: Config) -> None:
+    with pytest.raises(LocalProtocolError, match="max_frame"):
+        dataclasses.replace(cls(), max_frame=0)
+
+
+@pytest.mark.parametrize("cls", CONFIGS)
+def test_configs_of_the_same_settings_are_equal(cls: Config) -> None:
+    assert cls(max_frame=1) == cls(max_frame=1) != cls()
