@@ -40,7 +40,8 @@ Answer = PacketAck | PacketList | OnlineMessage | OnlineMessageAck | UcAnswer
 _UC_PUSHES = (UcMessageList, UcDismiss)
 _UC_ANSWERS = (UcPong, UcJoinAnswer, UcQuitAnswer, UcOnlineUsersAnswer)
 
-LAST_SEQUENCE = (1 << 63) - 1
+NUMBERS = range(1 << 63)
+"""What sequences and timestamps can be."""
 CODES = range(-(1 << 31), 1 << 31)
 
 
@@ -89,11 +90,17 @@ class AnswerEncoder:
         packet_id, uuid, resource, sequence, timestamp, _, error, code, index, _ = ack
         if uuid is not None or resource is not None:
             self._check_owner(uuid, resource, "PacketAck")
+        sequence, timestamp = sequence or 0, timestamp or 0
+        if not type(sequence) is type(timestamp) is int or sequence not in NUMBERS or timestamp not in NUMBERS:
+            _number(sequence, "PacketAck.sequence")
+            _number(timestamp, "PacketAck.timestamp")
+        if type(packet_id) is not str or not 0 < len(packet_id) <= MAX_ID or not packet_id.isascii():
+            check_text(packet_id, "PacketAck.packet_id", 8192)
         return self._acks.encode(
             own_id.encode(),
-            check_text(packet_id, "PacketAck.packet_id", 8192).encode(),
-            _number(sequence or 0, "PacketAck.sequence"),
-            _number(timestamp or 0, "PacketAck.timestamp"),
+            packet_id.encode(),
+            sequence,
+            timestamp,
             _code(code, "PacketAck.code") if code else 0,
             check_text(error, "PacketAck.error_message", 8192).encode() if error else b"",
             None if index is None else _number(index, "PacketAck.conv_index"),
@@ -209,7 +216,7 @@ class AnswerEncoder:
 
 
 def _number(value: int | None, where: str) -> int:
-    if type(value) is not int or not 0 <= value <= LAST_SEQUENCE:
+    if type(value) is not int or value not in NUMBERS:
         raise LocalProtocolError(f"expected a number from 0 to 2**63 - 1, got {value!r}", where=where)
     return value
 

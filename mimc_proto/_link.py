@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
-from .crypto import MAX_KEY, BodyCipher, rc4
+from .crypto import ARC4, MAX_KEY, BodyCipher
 from .errors import LocalProtocolError, PacketError, QueueFull, RemoteProtocolError
 from .events import BadPacket, CloseReason, Ignored, LinkClosed
 from .framing import (
@@ -238,27 +238,26 @@ class Link(Generic[S, E]):
             self._on_command(header, payload)
 
     def _on_secmsg(self, packet_id: str, cipher: int | None, payload: bytes) -> None:
-        if not self._arrived(self._packet_input, "SECMSG"):
+        state = self._state  # a SECMSG that is welcome changes none, so the step is only taken for one that is not
+        if self._table[state, self._packet_input] is not state and not self._arrived(self._packet_input, "SECMSG"):
             self._emit(Ignored(command=Command.SECMSG, id=packet_id, size=len(payload)))
             return
         try:
             if self._always_encrypted or cipher == 1:
-                payload = self._decrypt(packet_id, payload)
+                assert self._secret is not None  # the state table lets no SECMSG through without it
+                key = self._secret + packet_id.encode()
+                if not packet_id or len(key) > MAX_KEY:
+                    raise self._bad_id(len(key) - len(self._secret))
+                payload = ARC4(key).encrypt(payload)
             packet = decode_packet(payload)
         except PacketError as error:
             self._bad_packet(error, packet_id)
         else:
             self._on_packet(packet_id, packet)
 
-    def _decrypt(self, packet_id: str, payload: bytes) -> bytes:
-        assert self._secret is not None  # the state table lets no SECMSG through without it
-        key = self._secret + packet_id.encode()
-        if not packet_id or len(key) > MAX_KEY:
-            most = MAX_KEY - len(self._secret)
-            raise PacketError(
-                f"expected an id of 1 to {most} bytes, got {len(key) - len(self._secret)}", where="ClientHeader.id"
-            )
-        return rc4(key, payload)
+    def _bad_id(self, size: int) -> PacketError:
+        most = MAX_KEY - len(self._secret or b"")
+        return PacketError(f"expected an id of 1 to {most} bytes, got {size}", where="ClientHeader.id")
 
     def _bad_packet(self, error: PacketError, header_id: str, packet: Packet | None = None) -> None:
         self._emit(
@@ -297,7 +296,7 @@ class Link(Generic[S, E]):
         assert template is not None  # set when the user was bound
         assert self._secret is not None
         if template.cipher:
-            packet = rc4(self._secret + packet_id, packet)
+            packet = ARC4(self._secret + packet_id).encrypt(packet)
         header = template.encode(packet_id)
         if cipher is None:
             return encode_websocket_packet(header, packet)

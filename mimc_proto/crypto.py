@@ -19,6 +19,7 @@ except ImportError:  # no wheel and no compiler: everything works, more slowly
     from ._rc4 import ARC4  # type: ignore[assignment]  # the same interface, in Python
 
 __all__ = [
+    "ARC4",
     "BodyCipher",
     "bind_signature",
     "body_key",

@@ -57,9 +57,7 @@ def compile_files(names: tuple[str, ...]) -> bytes:
     """The serialized descriptor set of these files, each after the files it imports."""
     with TemporaryDirectory() as directory:
         output = Path(directory, "set")
-        if protoc.main(
-            ["protoc", f"-I{HERE}", "--include_imports", f"--descriptor_set_out={output}", *names]
-        ):
+        if protoc.main(["protoc", f"-I{HERE}", "--include_imports", f"--descriptor_set_out={output}", *names]):
             sys.exit("protoc refused the .proto files: its message is above")
         return output.read_bytes()
 
@@ -80,9 +78,7 @@ def message_stub(message: DescriptorProto) -> Iterator[str]:
         is_message = field.type == field.TYPE_MESSAGE
         is_repeated = field.label == field.LABEL_REPEATED
         type_name = field.type_name.rpartition(".")[2] if is_message else SCALARS[field.type]
-        parameters.append(
-            f"{field.name}: {f'Iterable[{type_name}]' if is_repeated else type_name} | None = None"
-        )
+        parameters.append(f"{field.name}: {f'Iterable[{type_name}]' if is_repeated else type_name} | None = None")
         if is_repeated:
             container = f"Repeated{'Composite' if is_message else 'Scalar'}FieldContainer"
             type_name = f"{container}[{type_name}]"
@@ -114,9 +110,7 @@ def stub(descriptors: FileDescriptorSet) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="compare with the checked-in files, write nothing"
-    )
+    parser.add_argument("--check", action="store_true", help="compare with the checked-in files, write nothing")
     check = parser.parse_args().check
 
     compile_files(RTS_FILES)

@@ -38,7 +38,7 @@ Examples:
     show_default=True,
     help="Client to server is up; auto goes by dir_flag, then by command and fields.",
 )
-@click.option("--show-secrets", is_flag=True, help="Show tokens, signatures, challenges and session keys.")
+@click.option("--hide-secrets", is_flag=True, help="Mask tokens, signatures, challenges and session keys.")
 @click.option("--pretty", is_flag=True, help="Indent the JSON; one object takes many lines then.")
 @click.option(
     "--plain",
@@ -62,7 +62,7 @@ def decode(
     udid: str | None,
     security_key: str | None,
     direction: str,
-    show_secrets: bool,
+    hide_secrets: bool,
     pretty: bool,
     plain: str | None,
     max_bytes: int,
@@ -76,7 +76,7 @@ def decode(
     Exit status: 0, or 1 if anything was broken, or 2 for wrong usage.
     """
     keys = keys_from_options(body_key, challenge, udid, security_key)
-    decoder = Decoder(keys, direction=None if direction == "auto" else direction, show_secrets=show_secrets)
+    decoder = Decoder(keys, direction=None if direction == "auto" else direction, hide_secrets=hide_secrets)
     output = sys.stdout.buffer  # whatever the locale, JSON is UTF-8
     broken = False
     for name, data in read_sources(source, max_bytes):
@@ -84,7 +84,7 @@ def decode(
             click.echo(f"mimc decode: {name} is empty", err=True)
         objects: Iterator[dict[str, Any]] = decoder.decode(data)
         if plain is not None:
-            objects = iter([decode_plain(plain, data, show_secrets=show_secrets)])
+            objects = iter([decode_plain(plain, data, hide_secrets=hide_secrets)])
         for shown in objects:
             if len(source) > 1:
                 shown = {"source": name, **shown}

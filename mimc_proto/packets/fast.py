@@ -124,16 +124,10 @@ def decode_packet(data: bytes) -> Packet:
 
 def _read_ack_envelope(message: Any, ack: Any) -> Packet | None:
     """None, here and below: leave it to the schema."""
-    package, resource, packet_id, error, own_package = (
-        message.package,
-        ack.resource,
-        ack.packetId,
-        ack.errorMsg,
-        ack.package,
-    )
-    if not type(packet_id) is type(resource) is type(package) is type(error) is type(own_package) is str:
+    resource, packet_id, error, package = ack.resource, ack.packetId, ack.errorMsg, ack.package
+    if not type(packet_id) is type(resource) is type(error) is type(package) is str or packet_id == NO_TEXT:
         return None
-    if packet_id == NO_TEXT or len(UnknownFieldSet(ack)):
+    if len(UnknownFieldSet(ack)):
         return None
     uuid, sequence, timestamp, code, index = ack.uuid, ack.sequence, ack.timestamp, ack.code, ack.convIndex
     body = new_record(
@@ -144,20 +138,20 @@ def _read_ack_envelope(message: Any, ack: Any) -> Packet | None:
             None if resource == NO_TEXT else resource,
             None if sequence == NO_INT64 else sequence,
             None if timestamp == NO_INT64 else timestamp,
-            None if own_package == NO_TEXT else own_package,
+            None if package == NO_TEXT else package,
             None if error == NO_TEXT else error,
             None if code == NO_INT32 else code,
             None if index == NO_INT64 else index,
             b"",
         ),
     )
-    return _envelope(message, package, body)
+    return _envelope(message, body)
 
 
-def _envelope(message: Any, package: str, body: PacketAck | P2PMessage | P2TMessage | PacketList) -> Packet | None:
-    packet_id, sequence, timestamp = message.packetId, message.sequence, message.timestamp
-    conversation, index = message.conversation, message.convIndex
-    if type(packet_id) is not str or len(UnknownFieldSet(message)):
+def _envelope(message: Any, body: PacketAck | P2PMessage | P2TMessage | PacketList) -> Packet | None:
+    packet_id, package, sequence = message.packetId, message.package, message.sequence
+    timestamp, conversation, index = message.timestamp, message.conversation, message.convIndex
+    if not type(packet_id) is type(package) is str or len(UnknownFieldSet(message)):
         return None
     return new_record(
         Packet,
@@ -177,20 +171,14 @@ def _envelope(message: Any, package: str, body: PacketAck | P2PMessage | P2TMess
 def _read_message(message: Any) -> Packet | None:
     payload = message.payload
     body = _parse_message(payload)
-    sender_bytes, recipient_bytes, text, store, biz_type = (
-        body.sender,
-        body.recipient,
-        body.payload,
-        body.isStore,
-        body.bizType,
-    )
-    package = message.package
-    if type(biz_type) is not str or type(package) is not str or text == MARK:
+    sender_bytes, recipient_bytes, text = body.sender, body.recipient, body.payload
+    store, biz_type = body.isStore, body.bizType
+    if type(biz_type) is not str or text == MARK:
         return None
     # Sizes that add up prove that there is nothing else in it: no unknown field, none that comes twice.
     size = len(sender_bytes) + len(recipient_bytes) + len(text) + (6 if len(text) < 128 else 7)
     if store != NO_INT64:
-        if not 0 <= store <= 1:
+        if store not in (0, 1):
             return None
         size += 2
     if biz_type != NO_TEXT:
@@ -202,9 +190,9 @@ def _read_message(message: Any) -> Packet | None:
     kind = None if biz_type == NO_TEXT else biz_type
     if message.type == _P2P:
         to_user = _users.get(recipient_bytes) or _user(recipient_bytes)
-        return _envelope(message, package, new_record(P2PMessage, (sender, to_user, text, is_store, kind, b"")))
+        return _envelope(message, new_record(P2PMessage, (sender, to_user, text, is_store, kind, b"")))
     to_group = _groups.get(recipient_bytes) or _group(recipient_bytes)
-    return _envelope(message, package, new_record(P2TMessage, (sender, to_group, text, is_store, kind, b"")))
+    return _envelope(message, new_record(P2TMessage, (sender, to_group, text, is_store, kind, b"")))
 
 
 def _user(data: bytes) -> User:
@@ -227,13 +215,8 @@ def _group(data: bytes) -> Group:
 
 def _read_list(message: Any) -> Packet | None:
     packets = _parse_list(message.payload)
-    resource, package, status = packets.resource, message.package, packets.status
-    if (
-        type(resource) is not str
-        or type(package) is not str
-        or len(UnknownFieldSet(packets))
-        or status not in _STATUSES
-    ):
+    resource, status = packets.resource, packets.status
+    if type(resource) is not str or len(UnknownFieldSet(packets)) or status not in _STATUSES:
         return None
     items: list[Packet | BadPacket] = []
     for item in packets.packets:
@@ -255,4 +238,4 @@ def _read_list(message: Any) -> Packet | None:
             b"",
         ),
     )
-    return _envelope(message, package, body)
+    return _envelope(message, body)

@@ -121,7 +121,7 @@ class PacketAck(WireRecord, message=pb.MIMCPacketAck, names={"error_message": "e
     unknown: bytes = b""
 
 
-class Pull(WireRecord, message=pb.PullMessageRequest):
+class Pull(WireRecord, message=pb.PullMessageRequest, required={"uuid", "resource"}):
     """Asks for the messages that wait."""
 
     __slots__ = ()

@@ -92,7 +92,8 @@ class WireRecord(Record):
     """Base of records with a protobuf message.
 
     Class options: ``message`` the protobuf class; ``names`` maps our field names to those of the message where they
-    are not simply its camelCase; ``records`` and ``enums`` give the classes of nested messages and enum fields.
+    are not simply its camelCase; ``records`` and ``enums`` give the classes of nested messages and enum fields;
+    ``required`` names fields that have a default, because a link fills them in, and still have to be on the wire.
     """
 
     __slots__ = ()
@@ -106,6 +107,7 @@ class WireRecord(Record):
         names: Mapping[str, str] | None = None,
         records: Mapping[str, type[WireRecord]] | None = None,
         enums: Mapping[str, type[enum.IntEnum]] | None = None,
+        required: Set[str] = frozenset(),
         **options: Any,
     ) -> None:
         super().__init_subclass__(**options)
@@ -127,7 +129,7 @@ class WireRecord(Record):
                     wire_name=known.name,
                     number=known.number,
                     kind=known.type,
-                    required=name not in cls._defaults,
+                    required=name not in cls._defaults or name in required,
                     repeated=default == (),
                     record=records.get(name),
                     enum=enums.get(name),

@@ -239,11 +239,11 @@ def test_pretty_output_is_the_same_json() -> None:
     assert len(pretty.stdout.splitlines()) > 5
 
 
-def test_secrets_are_shown_on_request() -> None:
+def test_secrets_are_masked_on_request() -> None:
     conn_answer = next(frame for frame in vectors.load("java")["frames"] if frame["dir"] == "OUT")["frame"]
     challenge = vectors.load("java")["challenge"]
-    assert challenge not in run(conn_answer).stdout
-    assert challenge in run("--show-secrets", conn_answer).stdout
+    assert challenge in run(conn_answer).stdout
+    assert challenge not in run("--hide-secrets", conn_answer).stdout
 
 
 def test_a_bare_message_is_read_by_its_name_in_any_case() -> None:

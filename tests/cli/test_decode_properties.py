@@ -131,12 +131,8 @@ def test_any_bytes_are_read_as_any_bare_message(name: str, data: bytes) -> None:
 
 
 @given(records(Packet))
-def test_a_packet_that_the_core_writes_lacks_at_most_what_protobuf_requires(packet: Packet) -> None:
-    """The core reads and writes a PULL without uuid and resource."""
-    shown = decode_plain("MIMCPacket", packet.encode())
-    for fault in [shown["broken"], *shown.get("also_broken", [])] if "broken" in shown else []:
-        assert ".PullMessageRequest." in fault["where"]
-        assert fault["problem"].startswith("expected the required field")
+def test_a_packet_that_the_core_writes_is_never_broken(packet: Packet) -> None:
+    assert "broken" not in decode_plain("MIMCPacket", packet.encode())
 
 
 @given(st.lists(frames, min_size=1, max_size=4), st.binary(max_size=10))

@@ -97,6 +97,13 @@ def test_an_id_of_128_bytes_is_left_to_the_schema(header: Header) -> None:
 
 
 @pytest.mark.parametrize("header", USUAL)
+@pytest.mark.parametrize("size", [128, 129, 200, 255])
+def test_a_length_of_two_bytes_is_not_taken_for_one(header: Header, size: int) -> None:
+    data = header.encode().replace(b":\x04id_1", b":" + bytes([size]) + b"\x01" * size)
+    assert HeaderTemplate(header).match(data) is None
+
+
+@pytest.mark.parametrize("header", USUAL)
 def test_bytes_after_the_header_are_not_ignored(header: Header) -> None:
     assert HeaderTemplate(header).match(header.encode() + b"\x0a") is None
 

@@ -160,7 +160,7 @@ def test_both_decoders_agree_on_every_cut_of_a_plain_packet(body: Any) -> None:
         packet(PacketList(uuid=0, resource="", max_sequence=0, min_sequence=0)),
         packet(PacketList(status=ListStatus.EXCEED_COUNT_LIMIT)),
         packet(PacketList(status=99)),
-        packet(PacketList(packets=(Packet(body=P2P), Packet(body=ACK), Packet(body=Pull())))),
+        packet(PacketList(packets=(Packet(body=P2P), Packet(body=ACK), Packet(body=Pull(uuid=1, resource="r"))))),
         packet(PacketList(packets=(Packet(body=UnknownBody(type=99, payload=b"x")),))),
         packet(OnlineMessage(recipient=BOB)),
         packet(SequenceAck(sequence=7)),

@@ -4,6 +4,7 @@ import pytest
 from support.strategies import encode_field
 
 from mimc_proto import pb
+from mimc_proto.errors import LocalProtocolError, PacketError
 from mimc_proto.packets import (
     BadPacket,
     Group,
@@ -75,11 +76,11 @@ WIRE: list[tuple[WireRecord, str]] = [
             uuid=1,
             resource="r",
             max_sequence=5,
-            packets=(Packet(body=Pull()),),
+            packets=(Packet(body=RtsSignal()),),
             status=ListStatus.EXCEED_COUNT_LIMIT,
             min_sequence=4,
         ),
-        "0801 120172 1805 2204 20052a00 2802 3004",
+        "0801 120172 1805 2204 20072a00 2802 3004",
     ),
     (
         Packet(
@@ -100,7 +101,7 @@ BODIES: list[tuple[Packet, PacketType]] = [
     (Packet(body=P2TMessage(recipient=Group())), PacketType.P2T_MESSAGE),
     (Packet(body=SequenceAck(sequence=1)), PacketType.SEQUENCE_ACK),
     (Packet(body=PacketAck(packet_id="p")), PacketType.PACKET_ACK),
-    (Packet(body=Pull()), PacketType.PULL),
+    (Packet(body=Pull(uuid=1, resource="r")), PacketType.PULL),
     (Packet(body=PacketList()), PacketType.COMPOUND),
     (Packet(body=RtsSignal()), PacketType.RTS_SIGNAL),
     (Packet(body=UcPacket(user=ALICE, packet_id="u", body=UcPong())), PacketType.UC_PACKET),
@@ -232,3 +233,12 @@ def test_the_text_of_a_message_is_shown_by_its_length() -> None:
     assert repr(P2PMessage(recipient=BOB, payload=b"secret")) == (
         "P2PMessage(recipient=User(account='b'), payload=<6 bytes>)"
     )
+
+
+@pytest.mark.parametrize(("encoded", "missing"), [("120172", "uuid"), ("0801", "resource")])
+def test_a_pull_has_to_name_who_pulls(encoded: str, missing: str) -> None:
+    with pytest.raises(PacketError, match="required field") as caught:
+        Pull.decode(bytes.fromhex(encoded))
+    assert caught.value.where == f"PullMessageRequest.{missing}"
+    with pytest.raises(LocalProtocolError, match=f"Pull.{missing}"):
+        Pull(uuid=1, resource="r").replace(**{missing: None}).encode()

@@ -229,7 +229,8 @@ def test_a_bind_that_is_not_the_users_is_refused_as_an_invalid_token(framing: Fr
 @pytest.mark.parametrize("field", ["token", "kick", "method", "client_attrs", "cloud_attrs", "sig"])
 def test_every_signed_field_is_verified(field: str) -> None:
     link, peer = server_in(ServerState.READY)
-    link.receive_data(peer.bind(**{field: "forged"}), 0.0)
+    forged: dict[str, Any] = {field: "forged"}
+    link.receive_data(peer.bind(**forged), 0.0)
     assert accept(link) is False
 
 

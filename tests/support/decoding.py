@@ -22,9 +22,9 @@ BODY_KEY = b"body!"
 Shown = dict[str, Any]
 
 
-def decode(data: bytes, *, direction: str | None = None, show_secrets: bool = False, **keys: Any) -> list[Shown]:
+def decode(data: bytes, *, direction: str | None = None, hide_secrets: bool = False, **keys: Any) -> list[Shown]:
     """The objects printed for ``data``; each went through the JSON that users get."""
-    decoder = Decoder(Keys(**keys), direction=direction, show_secrets=show_secrets)
+    decoder = Decoder(Keys(**keys), direction=direction, hide_secrets=hide_secrets)
     objects = [json.loads(to_line(shown)) for shown in decoder.decode(data)]
     assert decoder.broken == any("broken" in shown for shown in objects)
     return objects

@@ -30,8 +30,7 @@ from support.links import (
     server_in,
 )
 
-from mimc_proto import Framing, LocalProtocolError, ServerConnection, ServerState, pb
-from mimc_proto.client import ClientState
+from mimc_proto import ClientState, Framing, LocalProtocolError, ServerConnection, ServerState, pb
 from mimc_proto.events import Ignored, LinkClosed, MessagesReceived, PacketReceived
 from mimc_proto.framing import EMPTY_FRAME
 from mimc_proto.packets import (
@@ -122,9 +121,7 @@ def test_rule_2_both_pings_are_answered_in_every_state(state: str) -> None:
 
 
 @pytest.mark.parametrize(("framing", "closes"), [(Framing.TCP, False), (Framing.WEBSOCKET, True)])
-def test_rule_3_ubnd_is_answered_with_an_empty_kick_and_only_websocket_is_closed(
-    framing: Framing, closes: bool
-) -> None:
+def test_rule_3_ubnd_is_answered_with_an_empty_kick_and_closes_a_websocket(framing: Framing, closes: bool) -> None:
     link, peer = server_in(ServerState.BOUND, framing)
     link.receive_data(peer.command("UBND"), 0.0)
     [frame] = peer.read_all(link.data_to_send())

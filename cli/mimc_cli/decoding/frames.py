@@ -58,10 +58,10 @@ MAY_BE_ABSENT = (Command.PING, Command.UBND, Command.NOTIFY)
 class Decoder:
     """Decodes the frames of one connection, or of several: what a CONN and its answer reveal opens what follows."""
 
-    def __init__(self, keys: Keys, *, direction: str | None = None, show_secrets: bool = False) -> None:
+    def __init__(self, keys: Keys, *, direction: str | None = None, hide_secrets: bool = False) -> None:
         self._keys = keys
         self._forced = direction
-        self._show_secrets = show_secrets
+        self._hide_secrets = hide_secrets
         self._count = 0
         self.broken = False
         """Whether any frame so far was."""
@@ -108,7 +108,7 @@ class Decoder:
     def _describe_contents(
         self, framing: Framing, contents: Contents, shown: dict[str, Any], findings: Findings
     ) -> None:
-        reader = MessageReader(findings, show_secrets=self._show_secrets)
+        reader = MessageReader(findings, hide_secrets=self._hide_secrets)
         header = reader.read(Header, contents.header, contents.header_base)
         way = conclude(self._forced, header, contents.payload)
         findings.assume(f"direction {way.direction}: {way.reason}")

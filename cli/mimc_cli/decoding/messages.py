@@ -40,9 +40,9 @@ class _Body(NamedTuple):
 class MessageReader:
     """Reads the messages of one frame into ``findings``."""
 
-    def __init__(self, findings: Findings, *, show_secrets: bool = False) -> None:
+    def __init__(self, findings: Findings, *, hide_secrets: bool = False) -> None:
         self._findings = findings
-        self._show_secrets = show_secrets
+        self._hide_secrets = hide_secrets
 
     def read(self, record: type[WireRecord], data: bytes, base: int, path: str = "", depth: int = 0) -> dict[str, Any]:
         """The fields of a message by their names on the wire, absent ones left out. ``base`` is its offset."""
@@ -111,7 +111,7 @@ class MessageReader:
         if fault is not None:
             at = (fault.offset or 0) - field.value_start
             self._findings.fault(place, field.value_start + at, f"expected UTF-8 text, got byte {raw[at]:02x}")
-        if known.secret and raw and not self._show_secrets:
+        if known.secret and raw and self._hide_secrets:
             return masked(raw)
         if known.kind == STRING:
             return raw.decode(errors="replace")

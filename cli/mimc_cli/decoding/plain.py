@@ -14,10 +14,10 @@ PLAIN_MESSAGES = tuple(sorted(RECORDS))
 """The messages that can be asked for, by their protobuf names."""
 
 
-def decode_plain(name: str, data: bytes, *, show_secrets: bool = False) -> dict[str, Any]:
+def decode_plain(name: str, data: bytes, *, hide_secrets: bool = False) -> dict[str, Any]:
     """One JSON object for one message; it has ``broken`` if it is. Raises nothing."""
     findings = Findings()
-    message = MessageReader(findings, show_secrets=show_secrets).read(RECORDS[name], data, 0)
+    message = MessageReader(findings, hide_secrets=hide_secrets).read(RECORDS[name], data, 0)
     return {
         "message": name,
         "sizes": {"message": len(data)},
