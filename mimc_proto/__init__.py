@@ -5,8 +5,9 @@ time at which it wants to be called again. It knows no socket, no clock and no c
 """
 
 from ._link import Trace
-from .client import ClientConnection, Credentials
+from .client import ClientConnection
 from .config import ClientConfig, ServerConfig
+from .credentials import Credentials
 from .errors import (
     CryptoError,
     LocalProtocolError,

@@ -7,7 +7,7 @@ that is not of the kinds here cannot be sent.
 
 from __future__ import annotations
 
-from ._link import MAX_ID, check_text
+from ._checks import MAX_ID, check_text
 from .config import ServerConfig
 from .errors import LocalProtocolError
 from .packets import (

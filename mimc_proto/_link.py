@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import abc
 import enum
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
+from ._checks import read_strictly
 from .crypto import ARC4, MAX_KEY, BodyCipher
 from .errors import LocalProtocolError, PacketError, QueueFull, RemoteProtocolError
 from .events import BadPacket, CloseReason, Ignored, LinkClosed
@@ -19,25 +21,21 @@ from .framing import (
     join_body,
     split_body,
 )
-from .packets import Command, Header, Packet, WireRecord
+from .packets import Command, Header, Packet
 from .packets.encoders import HeaderTemplate
 from .packets.fast import decode_packet
 from .states import Outcome
 
-__all__ = ["MAX_ID", "Link", "Trace", "check_text", "read_strictly"]
+__all__ = ["Link", "Trace"]
 
 Trace = Callable[[str, str, float], None]
 """A trace hook: direction (``"in"`` or ``"out"``), a summary without secrets or texts, the time."""
-
-MAX_ID = 128
-"""The longest packet id we send, in bytes: with a security key it fits a payload key."""
 
 LATEST = 1e12
 """Times beyond this are no seconds of any clock, and too large for sums to be exact."""
 
 S = TypeVar("S", bound=enum.Enum)
 E = TypeVar("E")
-R = TypeVar("R", bound=WireRecord)
 
 _REFUSE, _IGNORE, _FATAL = Outcome.REFUSE, Outcome.IGNORE, Outcome.FATAL  # an enum's attributes are slow to reach
 _TCP = Framing.TCP
@@ -47,7 +45,7 @@ Waiting = tuple[bytes, bytes, bool]
 """A packet that waits to be encrypted: header id, plain MIMCPacket, whether it wants an answer."""
 
 
-class Link(Generic[S, E]):
+class Link(abc.ABC, Generic[S, E]):
     """Base of both roles. Not re-entrant, not thread-safe; a verb that raised changed nothing."""
 
     __slots__ = (
@@ -76,6 +74,10 @@ class Link(Generic[S, E]):
     """The role's final state."""
     _packet_input: ClassVar[enum.Enum]
     """What a SECMSG is to the role's table."""
+    _other_input: ClassVar[enum.Enum]
+    """What a command without a handler is to the role's table."""
+    _handlers: ClassVar[Mapping[str, Callable[[Any, Header, bytes], None]]]
+    """By command: all but SECMSG that the role understands."""
     _always_encrypted: ClassVar[bool]
     """Whether payloads are decrypted without asking the header's cipher."""
 
@@ -188,13 +190,13 @@ class Link(Generic[S, E]):
                 self._trace("out", f"{len(frame)} bytes", self._now)
         return frames
 
+    @abc.abstractmethod
     def get_timer(self) -> float | None:
         """When `handle_timer` wants to be called; None for never."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def handle_timer(self, now: float) -> None:
         """Do what is due; harmless when nothing is. Feed bytes that wait before calling it."""
-        raise NotImplementedError
 
     def close_expected(self) -> float | None:
         """None while the link lives; else: write what `data_to_send` still gives, then close by this time."""
@@ -272,14 +274,19 @@ class Link(Generic[S, E]):
     def _ignore(self, header: Header, payload: bytes) -> None:
         self._emit(Ignored(command=header.cmd, id=header.id, size=len(payload)))
 
-    def _on_empty_frame(self) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _on_empty_frame(self) -> None: ...
 
     def _on_command(self, header: Header, payload: bytes) -> None:
-        raise NotImplementedError
+        handler = self._handlers.get(header.cmd)
+        if handler is not None:
+            handler(self, header, payload)
+        else:
+            self._arrived(self._other_input, header.cmd)
+            self._ignore(header, payload)
 
-    def _on_packet(self, packet_id: str, packet: Packet) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _on_packet(self, packet_id: str, packet: Packet) -> None: ...
 
     # ----------------------------------------------------------------------------------------------------- output
 
@@ -330,9 +337,9 @@ class Link(Generic[S, E]):
             self._queue = deque(frames)
             self._queue_size = sum(map(len, frames))
 
+    @abc.abstractmethod
     def _may_send(self) -> bool:
         """Whether what is in the queue may be taken now."""
-        raise NotImplementedError
 
     def _taken(self, wants_answer: bool) -> None:
         """Frames were taken from the queue."""
@@ -399,23 +406,3 @@ class Link(Generic[S, E]):
 
     def _emit(self, event: object) -> None:
         self._events.append(event)  # type: ignore[arg-type]  # each role emits members of its own union
-
-
-def read_strictly(record: type[R], data: bytes) -> R:
-    """A record that the link cannot do without: what is wrong with it is fatal."""
-    try:
-        return record.decode(data)
-    except PacketError as error:
-        raise RemoteProtocolError(error.problem, where=error.where, offset=error.offset) from None
-
-
-def check_text(value: str, where: str, most: int, *, empty: bool = False, secret: bool = False) -> str:
-    """A text of the caller that can be encoded and has 1 (``empty``: 0) to ``most`` bytes."""
-    shown = f"a {type(value).__name__}" if secret else repr(value)[:80]
-    try:
-        size = len(value.encode())
-    except (AttributeError, UnicodeEncodeError):
-        raise LocalProtocolError(f"expected text that UTF-8 can carry, got {shown}", where=where) from None
-    if size > most or not (size or empty):
-        raise LocalProtocolError(f"expected {0 if empty else 1} to {most} bytes, got {size}", where=where)
-    return value

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ._link import MAX_ID, Link, Trace, check_text, read_strictly
-from ._record import Record, new_record
+from ._checks import MAX_ID, check_text, read_strictly
+from ._link import Link, Trace
+from ._lists import read_list
+from ._record import new_record
 from ._requests import Request, RequestEncoder, wants_answer
 from .config import ClientConfig
-from .crypto import MAX_KEY, SERVER, BodyCipher, bind_signature, body_key, security_key_bytes
+from .credentials import Credentials
+from .crypto import SERVER, BodyCipher, bind_signature, body_key
 from .errors import CryptoError, LocalProtocolError, PacketError, RemoteProtocolError
 from .events import (
     BindAccepted,
@@ -17,14 +18,11 @@ from .events import (
     CloseReason,
     HandshakeCompleted,
     Kicked,
-    LimitReached,
-    MessagesReceived,
     PacketReceived,
     PongReceived,
 )
 from .framing import Framing
 from .packets import (
-    BadPacket,
     Bind,
     BindAnswer,
     Command,
@@ -33,17 +31,13 @@ from .packets import (
     Direction,
     Header,
     Kick,
-    ListStatus,
-    P2PMessage,
-    P2TMessage,
     Packet,
     PacketList,
-    User,
 )
 from .packets.encoders import HeaderTemplate
 from .states import CLIENT_TABLE, ClientInput, ClientState
 
-__all__ = ["ClientConnection", "Credentials"]
+__all__ = ["ClientConnection"]
 
 VERSION = 106
 SDK_TCP, SDK_WEBSOCKET = 33, 31
@@ -56,30 +50,11 @@ MOST_PINGS = 8
 _SEND = ClientInput.SEND  # an enum's attributes are slow to reach
 _SENDING = (ClientState.BOUND, ClientState.UNBINDING)
 
-_IDENTITY = ("app_id", "account", "uuid", "package")
-
 _TIMEOUTS = {
     ClientState.HANDSHAKE: CloseReason.HANDSHAKE_TIMEOUT,
     ClientState.BINDING: CloseReason.LOGIN_TIMEOUT,
     ClientState.UNBINDING: CloseReason.LOGOUT_TIMEOUT,
 }
-
-
-class Credentials(Record, secret=("token", "security_key")):
-    """What a token answer says of a user (rest.md, Token): needed to BIND and to address messages.
-
-    ``uuid`` is ``miUserId``, ``security_key`` the base64 text of ``miUserSecurityKey``, ``package`` is
-    ``appPackage``, ``chid`` is ``miChid``.
-    """
-
-    __slots__ = ()
-    app_id: int
-    account: str
-    uuid: int
-    token: str
-    security_key: str
-    package: str
-    chid: int = 9
 
 
 class ClientConnection(Link[ClientState, ClientEvent]):
@@ -107,6 +82,7 @@ class ClientConnection(Link[ClientState, ClientEvent]):
     _table = CLIENT_TABLE
     _closed = ClientState.CLOSED
     _packet_input = ClientInput.PACKET
+    _other_input = ClientInput.OTHER
     _always_encrypted = True  # downwards, whatever cipher says
 
     def __init__(
@@ -152,24 +128,16 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         """
         self._tick(now)
         state = self._verb(ClientInput.BIND)
-        check_text(credentials.token, "Credentials.token", 8192, secret=True)
-        check_text(credentials.account, "Credentials.account", 8192)
-        check_text(credentials.package, "Credentials.package", 8192, empty=True)
-        self._check_queue(credentials)
-        secret = security_key_bytes(credentials.security_key)
-        if len(secret) + MAX_ID > MAX_KEY:
-            raise CryptoError(
-                f"expected at most {MAX_KEY - MAX_ID - 1} bytes, got {len(secret) - 1}", where="security key"
+        if not isinstance(credentials, Credentials):
+            raise LocalProtocolError(f"expected Credentials, got {type(credentials).__name__}", where="bind")
+        secret = credentials.checked_secret()
+        before = self._credentials
+        if self._queue and before is not None and not before.same_user(credentials):
+            raise LocalProtocolError(
+                f"expected the user whose {len(self._queue)} packets wait; use a new link for another",
+                where="Credentials",
             )
-        encoder = RequestEncoder(
-            User(
-                app_id=credentials.app_id,
-                account=credentials.account,
-                uuid=credentials.uuid,
-                resource=self.resource,
-            ),
-            credentials.package,
-        )
+        encoder = RequestEncoder(credentials.user(self.resource), credentials.package)
         packet_id = self._coming_id()
         bind = Bind(
             token=credentials.token,
@@ -338,14 +306,6 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         if self._arrived(ClientInput.PONG, "an empty frame"):
             self._emit(PongReceived())
 
-    def _on_command(self, header: Header, payload: bytes) -> None:
-        handler = _HANDLERS.get(header.cmd)
-        if handler is not None:
-            handler(self, header, payload)
-        else:
-            self._arrived(ClientInput.OTHER, header.cmd)
-            self._ignore(header, payload)
-
     def _on_conn(self, header: Header, payload: bytes) -> None:
         self._arrived(ClientInput.CONN_ANSWER, header.cmd)
         answer = read_strictly(ConnAnswer, payload)
@@ -400,27 +360,13 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         return False
 
     def _on_packet(self, packet_id: str, packet: Packet) -> None:
-        if type(packet.body) is PacketList:
-            self._on_list(packet_id, packet, packet.body)
-        else:
+        if type(packet.body) is not PacketList:
             self._events.append(new_record(PacketReceived, (packet_id, packet)))
-
-    def _on_list(self, packet_id: str, packet: Packet, packets: PacketList) -> None:
-        limit = packets.max_sequence
-        if packets.uuid != self._bound.uuid or packets.resource != self.resource:
-            error = PacketError(
-                f"expected a list for {self._bound.uuid}/{self.resource}, got {packets.uuid}/{packets.resource}",
-                where="MIMCPacket.COMPOUND",
-            )
+            return
+        try:
+            self._emit(read_list(packet.body, self._bound.uuid, self.resource))
+        except PacketError as error:
             self._bad_packet(error, packet_id, packet)
-        elif limit is None:
-            error = PacketError("expected this required field, got none", where="MIMCPacket.COMPOUND.maxSequence")
-            self._bad_packet(error, packet_id, packet)
-        elif packets.status == ListStatus.EXCEED_COUNT_LIMIT:
-            self._emit(LimitReached(min_sequence=packets.min_sequence, max_sequence=limit))
-        else:
-            messages, skipped = _sort(packets.packets)
-            self._emit(MessagesReceived(packets=messages, skipped=skipped, max_sequence=limit))
 
     # ----------------------------------------------------------------------------------------------------- helpers
 
@@ -442,17 +388,6 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         packet_id = self._coming_id()
         self._counter += 1
         return packet_id
-
-    def _check_queue(self, credentials: Credentials) -> None:
-        """Packets that a KICK overtook wait for the next BIND: their sender cannot become another."""
-        before = self._credentials
-        if self._queue and before is not None:
-            same = all(getattr(before, name) == getattr(credentials, name) for name in _IDENTITY)
-            if not same:
-                raise LocalProtocolError(
-                    f"expected the user whose {len(self._queue)} packets wait; use a new link for another",
-                    where="Credentials",
-                )
 
     def _header(self, command: Command, packet_id: str, user: Credentials | None = None) -> Header:
         chid, uuid = (user.chid, user.uuid) if user is not None else (9, 0)
@@ -480,28 +415,10 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         return self._coming_id() if packet_id is None else check_text(packet_id, "packet_id", MAX_ID)
 
 
-_HANDLERS: dict[str, Any] = {
+ClientConnection._handlers = {
     Command.CONN: ClientConnection._on_conn,
     Command.BIND: ClientConnection._on_bind,
     Command.PING: ClientConnection._on_ping,
     Command.KICK: ClientConnection._on_kick,
     Command.UBND: ClientConnection._on_unbound,
 }
-
-
-def _sort(packets: tuple[Packet | BadPacket, ...]) -> tuple[tuple[Packet, ...], tuple[Packet | BadPacket, ...]]:
-    """What a list delivers, in ascending sequence and each sequence once, and what it does not."""
-    messages: dict[int, Packet] = {}
-    skipped: list[Packet | BadPacket] = []
-    for packet in packets:
-        if type(packet) is not Packet or not isinstance(packet.body, (P2PMessage, P2TMessage)):
-            skipped.append(packet)
-        elif packet.sequence is None or packet.body.sender is None:
-            missing = "sequence" if packet.sequence is None else "from"
-            error = PacketError(f"expected {missing}, got none", where="MIMCPacket.COMPOUND.packets")
-            skipped.append(
-                BadPacket(error=error, packet_id=packet.packet_id, sequence=packet.sequence, inside_list=True)
-            )
-        else:
-            messages[packet.sequence] = packet
-    return tuple(messages[sequence] for sequence in sorted(messages)), tuple(skipped)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ._answers import Answer, AnswerEncoder
-from ._link import MAX_ID, Link, Trace, check_text, read_strictly
+from ._checks import check_text, link_secret, read_strictly
+from ._link import Link, Trace
 from ._record import new_record
 from .config import ServerConfig
-from .crypto import MAX_KEY, SERVER, BodyCipher, body_key, security_key_bytes, verify_bind_signature
+from .crypto import SERVER, BodyCipher, body_key, verify_bind_signature
 from .errors import CryptoError, LocalProtocolError, RemoteProtocolError
 from .events import (
     BindRequested,
@@ -71,6 +70,7 @@ class ServerConnection(Link[ServerState, ServerEvent]):
     _table = SERVER_TABLE
     _closed = ServerState.CLOSED
     _packet_input = ServerInput.PACKET
+    _other_input = ServerInput.OTHER
     _always_encrypted = False  # WebJS sends plain payloads
 
     def __init__(
@@ -113,9 +113,7 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         self._tick(now)
         state = self._verb(ServerInput.ACCEPT)
         request = self._waiting_bind
-        secret = security_key_bytes(security_key)
-        if len(secret) + MAX_ID > MAX_KEY:
-            raise CryptoError(f"expected at most {MAX_KEY - MAX_ID - 1} bytes", where="security key")
+        secret = link_secret(security_key)
         user = User(
             app_id=app_id,
             account=check_text(account, "account", 8192),
@@ -227,14 +225,6 @@ class ServerConnection(Link[ServerState, ServerEvent]):
     def _on_empty_frame(self) -> None:
         self._arrived(ServerInput.PING, "an empty frame")
         self._answer_ping(None)
-
-    def _on_command(self, header: Header, payload: bytes) -> None:
-        handler = _HANDLERS.get(header.cmd)
-        if handler is not None:
-            handler(self, header, payload)
-        else:
-            self._arrived(ServerInput.OTHER, header.cmd)
-            self._ignore(header, payload)
 
     def _on_conn(self, header: Header, payload: bytes) -> None:
         self._arrived(ServerInput.CONN, header.cmd)
@@ -387,7 +377,7 @@ def _check_echo(header: Header) -> None:
             )
 
 
-_HANDLERS: dict[str, Any] = {
+ServerConnection._handlers = {
     Command.CONN: ServerConnection._on_conn,
     Command.BIND: ServerConnection._on_bind,
     Command.PING: ServerConnection._on_ping,

@@ -58,28 +58,26 @@ class ListStatus(enum.IntEnum):
 PARTIES = {"sender": "from", "recipient": "to"}
 
 
-class P2PMessage(WireRecord, message=pb.MIMCP2PMessage, names=PARTIES, records={"sender": User, "recipient": User}):
+class _UserMessage(WireRecord, message=pb.MIMCP2PMessage, names=PARTIES, records={"sender": User, "recipient": User}):
+    __slots__ = ()
+    sender: User | None = None
+    recipient: User
+    payload: bytes = b""
+    is_store: bool | None = None
+    biz_type: str | None = None
+    unknown: bytes = b""
+
+
+class P2PMessage(_UserMessage):
     """A message from a user to a user. ``is_store`` absent counts as True."""
 
     __slots__ = ()
-    sender: User | None = None
-    recipient: User
-    payload: bytes = b""
-    is_store: bool | None = None
-    biz_type: str | None = None
-    unknown: bytes = b""
 
 
-class OnlineMessage(WireRecord, message=pb.MIMCP2PMessage, names=PARTIES, records={"sender": User, "recipient": User}):
+class OnlineMessage(_UserMessage):
     """A message to a user who is online now; never stored."""
 
     __slots__ = ()
-    sender: User | None = None
-    recipient: User
-    payload: bytes = b""
-    is_store: bool | None = None
-    biz_type: str | None = None
-    unknown: bytes = b""
 
 
 class P2TMessage(WireRecord, message=pb.MIMCP2TMessage, names=PARTIES, records={"sender": User, "recipient": Group}):

@@ -489,6 +489,39 @@ def test_what_an_answer_has_to_repeat_is_short(command: str, changes: dict[str, 
 
 
 @both_framings
+def test_packets_that_wait_while_another_user_logs_in_stay_those_of_the_first(framing: Framing) -> None:
+    link, peer = server_in(ServerState.BOUND, framing)
+    link.send(PacketAck(packet_id="m"), now=0.0)
+    other = "AAAAAAAAAAAAAAAAAAAAAA=="
+    peer.uuid, peer.resource, peer.security_key = 77, "pc", other
+    link.receive_data(peer.bind(), 0.0)
+    assert accept(link, uuid=77, account="bob", security_key=other)
+    waiting, answer = link.data_to_send()
+    assert peer.read(answer).command == "BIND"
+    header = peer.read(waiting).header
+    assert header is not None
+    assert (header.uuid, header.resource) == (UUID, RESOURCE)
+    peer.security_key = SECURITY_KEY
+    assert peer.read_packet(waiting).body.packet_id == "m"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("end", ["kick", "ubnd", "refusal"])
+def test_nobody_is_online_after_the_end_of_a_session(end: str) -> None:
+    link, peer = server_in(ServerState.BOUND)
+    if end == "kick":
+        link.kick("token-expired", now=0.0)
+    elif end == "ubnd":
+        link.receive_data(peer.command("UBND"), 0.0)
+    else:
+        link.receive_data(peer.bind(), 0.0)
+        link.refuse_bind("token-expired", now=0.0)
+    drained(link)
+    link.receive_data(peer.command("UBND", uuid=5, resource="r"), 0.0)
+    header, _ = read_one(link, peer)
+    assert (header.uuid, header.resource) == (5, "r")
+
+
+@both_framings
 def test_answers_are_in_the_name_of_the_user_who_is_online(framing: Framing) -> None:
     link, peer = server_in(ServerState.BOUND, framing)
     link.receive_data(peer.command("UBND", uuid=0, resource=None), 0.0)

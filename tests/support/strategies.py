@@ -58,7 +58,8 @@ def wire_records() -> list[type[WireRecord]]:
     while waiting:
         cls = waiting.pop()
         waiting += cls.__subclasses__()
-        if cls.message is not None and cls.__module__.startswith("mimc_proto."):
+        own = cls.__module__.startswith("mimc_proto.") and not cls.__name__.startswith("_")
+        if cls.message is not None and own:
             found.append(cls)
     return sorted(found, key=lambda cls: cls.__name__)
 
