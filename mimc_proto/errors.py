@@ -43,6 +43,13 @@ class ProtocolError(MimcError):
             place += f" at byte {self.offset}" if place else f"byte {self.offset}"
         return f"{place}: {self.problem}" if place else self.problem
 
+    def __eq__(self, other: object) -> bool:
+        """Errors that say the same are equal, so that events which hold them can be compared."""
+        return type(self) is type(other) and self.args == other.args  # type: ignore[attr-defined]  # the same type
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.args))
+
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.problem, self.where, self.offset)
 

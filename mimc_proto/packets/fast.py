@@ -11,7 +11,7 @@ on every packet, which the tests check. Two things make the difference:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -95,6 +95,8 @@ _parse_message = _classes["Message"].FromString
 
 MOST_PARTIES = 1024
 LONGEST_PARTY = 127
+P = TypeVar("P", User, Group)
+
 _users: dict[bytes, User] = {}
 _groups: dict[bytes, Group] = {}
 
@@ -185,32 +187,24 @@ def _read_message(message: Any) -> Packet | None:
         size += 2 + len(biz_type.encode())
     if size != len(payload):
         return None
-    sender = _users.get(sender_bytes) or _user(sender_bytes)
+    sender = _users.get(sender_bytes) or _party(User, sender_bytes, _users)
     is_store = None if store == NO_INT64 else store == 1
     kind = None if biz_type == NO_TEXT else biz_type
     if message.type == _P2P:
-        to_user = _users.get(recipient_bytes) or _user(recipient_bytes)
+        to_user = _users.get(recipient_bytes) or _party(User, recipient_bytes, _users)
         return _envelope(message, new_record(P2PMessage, (sender, to_user, text, is_store, kind, b"")))
-    to_group = _groups.get(recipient_bytes) or _group(recipient_bytes)
+    to_group = _groups.get(recipient_bytes) or _party(Group, recipient_bytes, _groups)
     return _envelope(message, new_record(P2TMessage, (sender, to_group, text, is_store, kind, b"")))
 
 
-def _user(data: bytes) -> User:
-    user = User.decode(data)
+def _party(cls: type[P], data: bytes, known: dict[bytes, P]) -> P:
+    """A user or group that was not seen yet; remembered, but not without end."""
+    party = cls.decode(data)
     if len(data) <= LONGEST_PARTY:
-        if len(_users) >= MOST_PARTIES:
-            _users.clear()
-        _users[data] = user
-    return user
-
-
-def _group(data: bytes) -> Group:
-    group = Group.decode(data)
-    if len(data) <= LONGEST_PARTY:
-        if len(_groups) >= MOST_PARTIES:
-            _groups.clear()
-        _groups[data] = group
-    return group
+        if len(known) >= MOST_PARTIES:
+            known.clear()
+        known[data] = party
+    return party
 
 
 def _read_list(message: Any) -> Packet | None:

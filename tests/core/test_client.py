@@ -270,6 +270,12 @@ def test_credentials_that_cannot_be_sent_are_refused_and_change_nothing(changes:
     assert TOKEN not in str(error)
 
 
+@pytest.mark.parametrize("wrong", [None, "token", ("alice", "token")])
+def test_what_is_no_credentials_is_refused(wrong: Any) -> None:
+    link, _ = client_in(ClientState.READY)
+    assert refusal(link, lambda: link.bind(wrong, now=0.0)).where == "bind"
+
+
 def test_an_empty_package_may_be() -> None:
     link, _ = client_in(ClientState.READY)
     link.bind(credentials(package=""), now=0.0)
@@ -754,3 +760,10 @@ def test_the_types_of_a_link_are_the_documented_ones() -> None:
     with pytest.raises(RemoteProtocolError):
         link.receive_data(b"x" * 100, 0.0)
     assert names(link.events()) == ["LinkClosed"]
+
+
+def test_credentials_are_credentials() -> None:
+    link, _ = client_in(ClientState.READY)
+    with pytest.raises(LocalProtocolError, match="expected Credentials, got dict"):
+        link.bind({"account": "alice"}, now=0.0)  # type: ignore[arg-type]
+    assert link.state is ClientState.READY

@@ -77,3 +77,12 @@ def test_mistakes_of_the_caller_are_local_errors(cls: type[ProtocolError]) -> No
 def test_who_is_to_blame_can_be_told_from_the_type(cls: type[ProtocolError]) -> None:
     others = {LocalProtocolError, RemoteProtocolError, PacketError} - {cls}
     assert not any(issubclass(cls, other) for other in others)
+
+
+def test_errors_that_say_the_same_are_equal() -> None:
+    one, same = (PacketError("broken", where="here", offset=3) for _ in range(2))
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != PacketError("broken", where="here", offset=4)
+    assert one != RemoteProtocolError("broken", where="here", offset=3)
+    assert one != ("broken", "here", 3)

@@ -384,6 +384,13 @@ def test_more_users_and_groups_than_are_remembered_are_read_all_the_same(monkeyp
         assert (decode_packet(to_user.encode()), decode_packet(to_group.encode())) == (to_user, to_group)
 
 
+@pytest.mark.parametrize("size", range(124, 130))
+@pytest.mark.parametrize("filler", range(5))
+def test_an_unknown_field_of_any_size_does_not_stand_in_for_a_missing_recipient(size: int, filler: int) -> None:
+    sender = encode_field(1, LENGTH, encode_field(2, LENGTH, b"a" * size))
+    agree(envelope(1, sender + encode_field(3, LENGTH, b"hello") + encode_field(9, LENGTH, bytes(filler))))
+
+
 def test_the_bytes_of_a_user_may_be_those_of_a_group() -> None:
     data = bytes.fromhex("0801")
     for kind, party in ((1, User(app_id=1)), (2, Group(app_id=1)), (1, User(app_id=1))):
