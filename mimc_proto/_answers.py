@@ -186,8 +186,11 @@ class AnswerEncoder:
 
     def _complete(self, body: Answer, packet_id: str) -> Body:
         if isinstance(body, OnlineMessage):
-            if body.sender is None or not body.sender.account:
-                raise LocalProtocolError("expected a sender with its account", where="OnlineMessage.sender")
+            sender = body.sender
+            if sender is None or not sender.account or sender.uuid is None or sender.resource is None:
+                raise LocalProtocolError(  # the receiver's ack finds its way back by uuid and resource
+                    "expected a sender with account, uuid and resource", where="OnlineMessage.sender"
+                )
             return body
         if isinstance(body, OnlineMessageAck):
             own = {"uuid": self._user.uuid, "resource": self._user.resource}

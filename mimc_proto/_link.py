@@ -23,7 +23,6 @@ from .framing import (
 )
 from .packets import Command, Header, Packet
 from .packets.encoders import HeaderTemplate
-from .packets.fast import decode_packet
 from .states import Outcome
 
 __all__ = ["Link", "Trace"]
@@ -78,6 +77,8 @@ class Link(abc.ABC, Generic[S, E]):
     """What a command without a handler is to the role's table."""
     _handlers: ClassVar[Mapping[str, Callable[[Any, Header, bytes], None]]]
     """By command: all but SECMSG that the role understands."""
+    _decode: ClassVar[staticmethod[[bytes], Packet]]
+    """The decoder of what the other role sends."""
     _always_encrypted: ClassVar[bool]
     """Whether payloads are decrypted without asking the header's cipher."""
 
@@ -92,6 +93,8 @@ class Link(abc.ABC, Generic[S, E]):
         self._trace = trace
         self._now = -LATEST
         self._tick(now)
+        if self._now != now:  # NaN, or before all time
+            raise LocalProtocolError(f"expected seconds above -{LATEST:g}, got {now!r}", where="now")
         self._last_received = self._now
         self._decoder = TcpDecoder(max_frame)
         self._cipher: BodyCipher | None = None
@@ -134,8 +137,7 @@ class Link(abc.ABC, Generic[S, E]):
                 self._receive_stream(data)
             else:
                 header, payload = decode_websocket_packet(bytes(data), self._decoder.max_body)
-                self._last_received = self._now
-                self._answer_at = None
+                self._heard()
                 self._on_frame(header, payload)
         except RemoteProtocolError:
             self._broken()
@@ -207,26 +209,34 @@ class Link(abc.ABC, Generic[S, E]):
     def _receive_stream(self, data: bytes | bytearray | memoryview) -> None:
         decoder = self._decoder
         decoder.feed(data)
-        while (body := decoder.next_body()) is not None:
-            self._last_received = self._now
-            self._answer_at = None
-            if not body:
-                if self._trace is not None:
-                    self._trace("in", "an empty frame", self._now)
-                self._on_empty_frame()
-            else:
+        body = decoder.next_body()
+        if body is not None:
+            self._heard()
+        while body is not None:
+            if body:
                 cipher, template = self._cipher, self._receive_template
                 if cipher is not None:
                     body = cipher.apply(body)
-                secmsg = None if template is None else template.open(body)
-                if secmsg is not None:
-                    self._on_secmsg(secmsg[0], template.cipher, secmsg[1])  # type: ignore[union-attr]  # it made secmsg
-                    if self._trace is not None:
-                        self._trace("in", f"SECMSG id={secmsg[0]} {len(secmsg[1])} bytes", self._now)
-                else:
+                secmsg = template.open(body) if template is not None else None
+                if secmsg is None or template is None:
                     self._on_frame(*split_body(body))
+                else:
+                    packet_id, payload = secmsg
+                    self._on_secmsg(packet_id, template.cipher, payload)
+                    if self._trace is not None:
+                        self._trace("in", f"SECMSG id={packet_id} {len(payload)} bytes", self._now)
+            else:
+                if self._trace is not None:
+                    self._trace("in", "an empty frame", self._now)
+                self._on_empty_frame()
             if self._close_at is not None:
                 return
+            body = decoder.next_body()
+
+    def _heard(self) -> None:
+        """A whole frame came: any of them answers."""
+        self._last_received = self._now
+        self._answer_at = None
 
     def _on_frame(self, header_bytes: bytes, payload: bytes) -> None:
         header = read_strictly(Header, header_bytes)
@@ -251,7 +261,7 @@ class Link(abc.ABC, Generic[S, E]):
                 if not packet_id or len(key) > MAX_KEY:
                     raise self._bad_id(len(key) - len(self._secret))
                 payload = ARC4(key).encrypt(payload)
-            packet = decode_packet(payload)
+            packet = self._decode(payload)
         except PacketError as error:
             self._bad_packet(error, packet_id)
         else:

@@ -33,6 +33,9 @@ _UC_REQUESTS = (UcPing, UcJoin, UcQuit, UcMessage, UcOnlineUsersQuery, UcSequenc
 _MESSAGES = (P2PMessage, P2TMessage, OnlineMessage)
 _ANSWERED = frozenset({P2PMessage, P2TMessage, UcPing, UcJoin, UcQuit, UcMessage, UcOnlineUsersQuery})
 
+LONGEST_NAME = 1024
+"""Bytes of an account or a bizType: a message has to stay well under the 64 KiB that servers take."""
+
 LAST_TOPIC = (1 << 64) - 1
 
 
@@ -92,6 +95,9 @@ class RequestEncoder:
 
 def _utf8(text: str, where: str) -> bytes:
     try:
-        return text.encode()
+        data = text.encode()
     except (AttributeError, UnicodeEncodeError):
         raise LocalProtocolError(f"expected text that UTF-8 can carry, got {text!r:.80}", where=where) from None
+    if len(data) > LONGEST_NAME:
+        raise LocalProtocolError(f"expected at most {LONGEST_NAME} bytes, got {len(data)}", where=where)
+    return data

@@ -35,6 +35,7 @@ from .packets import (
     PacketList,
 )
 from .packets.encoders import HeaderTemplate
+from .packets.fast import decode_packet
 from .states import CLIENT_TABLE, ClientInput, ClientState
 
 __all__ = ["ClientConnection"]
@@ -83,6 +84,7 @@ class ClientConnection(Link[ClientState, ClientEvent]):
     _closed = ClientState.CLOSED
     _packet_input = ClientInput.PACKET
     _other_input = ClientInput.OTHER
+    _decode = staticmethod(decode_packet)
     _always_encrypted = True  # downwards, whatever cipher says
 
     def __init__(

@@ -72,9 +72,9 @@ class ServerConfig(_Checked):
     max_frame: int = 64 * KIB
     """The largest body accepted after."""
     max_list_messages: int = 50
-    """The most messages in one COMPOUND."""
+    """The most messages in one COMPOUND or list of an unlimited group."""
     max_list_bytes: int = 64 * KIB
-    """The most bytes in one COMPOUND."""
+    """The most bytes of either."""
     max_pending: int = 4096
     """Packets that may wait to be taken."""
     max_pending_bytes: int = 4 * MIB

@@ -45,7 +45,7 @@ class ProtocolError(MimcError):
 
     def __eq__(self, other: object) -> bool:
         """Errors that say the same are equal, so that events which hold them can be compared."""
-        return type(self) is type(other) and self.args == other.args  # type: ignore[attr-defined]  # the same type
+        return type(self) is type(other) and self.args == other.args
 
     def __hash__(self) -> int:
         return hash((type(self), self.args))

@@ -34,12 +34,14 @@ BODY_HEADER = struct.Struct(">HHI")
 PACKET_HEADER = struct.Struct(">HHHHHI")
 CHECKSUM_SIZE = 4
 
-_FRAME_START = MAGIC.to_bytes(2, "big") + TCP_VERSION.to_bytes(2, "big")
+_FRAME_OPENING = MAGIC << 16 | TCP_VERSION
+_FRAME_START = _FRAME_OPENING.to_bytes(4, "big")
 _u32 = struct.Struct(">I").pack
 _read_u32 = struct.Struct(">I").unpack_from
 _body_header = BODY_HEADER.pack
 _read_body_header = BODY_HEADER.unpack_from
 _read_frame_header = FRAME_HEADER.unpack_from
+_read_frame_start = struct.Struct(">II").unpack_from  # magic and version as one
 
 MAX_HEADER_SIZE = 0xFFFF
 
@@ -135,8 +137,9 @@ class TcpDecoder:
             if start == total:  # an idle link keeps no frame in memory
                 self._buffer, self._position = b"", 0
             return None
-        magic, version, size = _read_frame_header(buffer, start)
-        if magic != MAGIC or version != TCP_VERSION or size > self.max_body:
+        opening, size = _read_frame_start(buffer, start)
+        if opening != _FRAME_OPENING or size > self.max_body:
+            magic, version, _ = _read_frame_header(buffer, start)
             raise frame_header_error(magic, version, size, self.max_body)
         end = begin + size
         if total < end + CHECKSUM_SIZE:

@@ -33,6 +33,7 @@ from .packets import (
     User,
 )
 from .packets.encoders import HeaderTemplate
+from .packets.fast import decode_request
 from .states import SERVER_TABLE, ServerInput, ServerState
 
 __all__ = ["ServerConnection"]
@@ -71,6 +72,7 @@ class ServerConnection(Link[ServerState, ServerEvent]):
     _closed = ServerState.CLOSED
     _packet_input = ServerInput.PACKET
     _other_input = ServerInput.OTHER
+    _decode = staticmethod(decode_request)
     _always_encrypted = False  # WebJS sends plain payloads
 
     def __init__(
@@ -157,7 +159,8 @@ class ServerConnection(Link[ServerState, ServerEvent]):
     def kick(self, reason: str, description: str = "", *, now: float) -> None:
         """Take the user offline; the link stays. Packets that wait go out before the KICK.
 
-        ``reason`` is given as type and as reason: Java reads either, Go and C++ read only the reason.
+        ``reason`` is given as type and as reason: Java reads either, Go and C++ read only the reason. To make a
+        client fetch a new token use ``token-expired``: Go does not know ``invalid-token`` in a KICK.
         """
         self._tick(now)
         state = self._verb(ServerInput.KICK)

@@ -26,7 +26,7 @@ from .parties import Group, User
 from .schema import BadPacket
 from .wire import read_varint
 
-__all__ = ["decode_packet"]
+__all__ = ["decode_packet", "decode_request"]
 
 MARK = "\U0010fffd".encode()
 """A private-use character, whose four bytes are also the beginning of varints."""
@@ -124,12 +124,25 @@ def decode_packet(data: bytes) -> Packet:
     return Packet.decode(data)
 
 
+def decode_request(data: bytes) -> Packet:
+    """`Packet.decode_request`, several times as fast for messages."""
+    if MARK not in data:
+        try:
+            message = _parse_envelope(data)
+            packet = _read_message(message) if message.type in _MESSAGES else None
+            if packet is not None:
+                return packet
+        except (DecodeError, PacketError):
+            pass  # the schema says what is wrong
+    return Packet.decode_request(data)
+
+
 def _read_ack_envelope(message: Any, ack: Any) -> Packet | None:
     """None, here and below: leave it to the schema."""
     resource, packet_id, error, package = ack.resource, ack.packetId, ack.errorMsg, ack.package
     if not type(packet_id) is type(resource) is type(error) is type(package) is str or packet_id == NO_TEXT:
         return None
-    if len(UnknownFieldSet(ack)):
+    if UnknownFieldSet(ack):
         return None
     uuid, sequence, timestamp, code, index = ack.uuid, ack.sequence, ack.timestamp, ack.code, ack.convIndex
     body = new_record(
@@ -153,7 +166,7 @@ def _read_ack_envelope(message: Any, ack: Any) -> Packet | None:
 def _envelope(message: Any, body: PacketAck | P2PMessage | P2TMessage | PacketList) -> Packet | None:
     packet_id, package, sequence = message.packetId, message.package, message.sequence
     timestamp, conversation, index = message.timestamp, message.conversation, message.convIndex
-    if not type(packet_id) is type(package) is str or len(UnknownFieldSet(message)):
+    if not type(packet_id) is type(package) is str or UnknownFieldSet(message):
         return None
     return new_record(
         Packet,
@@ -210,7 +223,7 @@ def _party(cls: type[P], data: bytes, known: dict[bytes, P]) -> P:
 def _read_list(message: Any) -> Packet | None:
     packets = _parse_list(message.payload)
     resource, status = packets.resource, packets.status
-    if type(resource) is not str or len(UnknownFieldSet(packets)) or status not in _STATUSES:
+    if type(resource) is not str or UnknownFieldSet(packets) or status not in _STATUSES:
         return None
     items: list[Packet | BadPacket] = []
     for item in packets.packets:

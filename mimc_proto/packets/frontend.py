@@ -25,7 +25,7 @@ __all__ = [
 
 
 class Command(enum.StrEnum):
-    """The values of ``ClientHeader.cmd``. Others are ignored, never an error."""
+    """The values of ``ClientHeader.cmd``. After the handshake others are ignored, never an error."""
 
     CONN = "CONN"
     BIND = "BIND"

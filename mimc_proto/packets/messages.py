@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import Any, Self
 
 from .. import pb
 from .._record import Record
 from ..errors import PacketError
 from .parties import Group, User
-from .schema import BadPacket, Envelope, RawBody, UnknownBody, WireRecord
+from .schema import BadPacket, Envelope, RawBody, UnknownBody, WireRecord, parse
 from .unlimited import UcPacket
 
 __all__ = [
@@ -54,6 +54,9 @@ class ListStatus(enum.IntEnum):
     NORMAL = 1
     EXCEED_COUNT_LIMIT = 2
 
+
+MOST_PACKETS = 4096
+"""In one list; clients and servers are happy with fifty. Each may be broken, and that is the dearest to read."""
 
 PARTIES = {"sender": "from", "recipient": "to"}
 
@@ -212,6 +215,15 @@ class Packet(Envelope, message=pb.MIMCPacket, bodies=BODIES):
     unknown: bytes = b""
 
     @classmethod
+    def decode_request(cls, data: bytes) -> Packet:
+        """`decode` for a server: no client sends lists, and a hostile one would cost a server dearly to read."""
+        where = "MIMCPacket"
+        message = parse(cls.message, data, where)
+        if message.type == PacketType.COMPOUND:
+            raise PacketError("a client sends no lists", where=f"{where}.type")
+        return cls._from_message(message, where)
+
+    @classmethod
     def read_item(cls, message: Any, where: str) -> Packet | BadPacket:
         """A packet inside a list: a broken one is kept as `BadPacket`, or it would come back at every login."""
         try:
@@ -235,6 +247,14 @@ class PacketList(WireRecord, message=pb.MIMCPacketList, records={"packets": Pack
     status: ListStatus | int | None = None
     min_sequence: int | None = None
     unknown: bytes = b""
+
+    @classmethod
+    def _from_message(cls, message: Any, where: str) -> Self:
+        if len(message.packets) > MOST_PACKETS:
+            raise PacketError(
+                f"expected at most {MOST_PACKETS} packets, got {len(message.packets)}", where=f"{where}.packets"
+            )
+        return super()._from_message(message, where)
 
 
 Packet.register(PacketType.COMPOUND, PacketList)

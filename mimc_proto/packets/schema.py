@@ -312,6 +312,9 @@ class Envelope(WireRecord):
         return message, unknown
 
 
+LARGEST_DIAGNOSED = 16 * 1024
+"""Bytes of a broken message that are searched for the place: a peer must not make us walk megabytes in Python."""
+
 NOT_ON_THE_WIRE = ("unknown", "body")
 
 _TYPE_NAMES = {
@@ -331,7 +334,7 @@ def parse(message_class: Any, data: bytes, where: str) -> Any:
     try:
         return message_class.FromString(data)
     except DecodeError:
-        fault = find_fault(data, message_class.DESCRIPTOR, where)
+        fault = find_fault(data, message_class.DESCRIPTOR, where) if len(data) <= LARGEST_DIAGNOSED else None
         raise fault or PacketError("expected a protobuf message", where=where, offset=0) from None
 
 
@@ -362,7 +365,7 @@ def unknown_enum(surplus: Any, number: int) -> int | None:
 
 def _surplus_bytes(surplus: Any, taken: Set[int]) -> bytes:
     """Unknown fields in wire format, but for values of the enum fields ``taken``."""
-    out = b""
+    out = bytearray()
     for field in surplus:
         number, wire_type, data = field.field_number, field.wire_type, field.data
         if number in taken and wire_type == VARINT:
@@ -376,7 +379,7 @@ def _surplus_bytes(surplus: Any, taken: Set[int]) -> bytes:
             out += _surplus_bytes(data, set()) + encode_tag(number, GROUP_END)
         else:
             out += data.to_bytes({FIXED64: 8, FIXED32: 4}[wire_type], "little")
-    return out
+    return bytes(out)
 
 
 def _snake(name: str) -> str:
