@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from mimc_proto import ClientConnection, Credentials, ServerConnection
 from mimc_proto.crypto import rc4
-from mimc_proto.events import MessagesReceived, PacketReceived
+from mimc_proto.events import AckReceived, MessagesReceived, PacketReceived
 from mimc_proto.packets import P2PMessage, Packet, PacketAck, PacketList, User
 
 ROUNDS = 25
@@ -101,7 +101,7 @@ def receive_ack() -> tuple[Callable[[], None], int]:
         for read in reads:
             client.receive_data(read, 0.0)
             for event in client.events():
-                assert type(event) is PacketReceived
+                assert type(event) is AckReceived
 
     return work, 1000
 

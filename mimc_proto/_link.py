@@ -77,7 +77,7 @@ class Link(abc.ABC, Generic[S, E]):
     """What a command without a handler is to the role's table."""
     _handlers: ClassVar[Mapping[str, Callable[[Any, Header, bytes], None]]]
     """By command: all but SECMSG that the role understands."""
-    _decode: ClassVar[staticmethod[[bytes], Packet]]
+    _decode: ClassVar[staticmethod[[bytes], Any]]
     """The decoder of what the other role sends."""
     _always_encrypted: ClassVar[bool]
     """Whether payloads are decrypted without asking the header's cipher."""
@@ -296,7 +296,7 @@ class Link(abc.ABC, Generic[S, E]):
             self._ignore(header, payload)
 
     @abc.abstractmethod
-    def _on_packet(self, packet_id: str, packet: Packet) -> None: ...
+    def _on_packet(self, packet_id: str, packet: Any) -> None: ...
 
     # ----------------------------------------------------------------------------------------------------- output
 

@@ -12,6 +12,7 @@ from .credentials import Credentials
 from .crypto import SERVER, BodyCipher, bind_signature, body_key
 from .errors import CryptoError, LocalProtocolError, PacketError, RemoteProtocolError
 from .events import (
+    AckReceived,
     BindAccepted,
     BindRefused,
     ClientEvent,
@@ -32,10 +33,11 @@ from .packets import (
     Header,
     Kick,
     Packet,
+    PacketAck,
     PacketList,
 )
 from .packets.encoders import HeaderTemplate
-from .packets.fast import decode_packet
+from .packets.fast import decode_push
 from .states import CLIENT_TABLE, ClientInput, ClientState
 
 __all__ = ["ClientConnection"]
@@ -84,7 +86,7 @@ class ClientConnection(Link[ClientState, ClientEvent]):
     _closed = ClientState.CLOSED
     _packet_input = ClientInput.PACKET
     _other_input = ClientInput.OTHER
-    _decode = staticmethod(decode_packet)
+    _decode = staticmethod(decode_push)
     _always_encrypted = True  # downwards, whatever cipher says
 
     def __init__(
@@ -361,14 +363,18 @@ class ClientConnection(Link[ClientState, ClientEvent]):
             return True
         return False
 
-    def _on_packet(self, packet_id: str, packet: Packet) -> None:
-        if type(packet.body) is not PacketList:
+    def _on_packet(self, packet_id: str, packet: Packet | PacketAck) -> None:
+        if isinstance(packet, PacketAck):
+            self._events.append(new_record(AckReceived, (packet,)))
+        elif isinstance(packet.body, PacketAck):
+            self._events.append(new_record(AckReceived, (packet.body,)))
+        elif isinstance(packet.body, PacketList):
+            try:
+                self._emit(read_list(packet.body, self._bound.uuid, self.resource))
+            except PacketError as error:
+                self._bad_packet(error, packet_id, packet)
+        else:
             self._events.append(new_record(PacketReceived, (packet_id, packet)))
-            return
-        try:
-            self._emit(read_list(packet.body, self._bound.uuid, self.resource))
-        except PacketError as error:
-            self._bad_packet(error, packet_id, packet)
 
     # ----------------------------------------------------------------------------------------------------- helpers
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 
 from ._record import Record
-from .packets import BadPacket, Bind, Conn, Kick, KickReason, Packet
+from .packets import BadPacket, Bind, Conn, Kick, KickReason, Packet, PacketAck
 
 __all__ = [
+    "AckReceived",
     "BadPacket",
     "BindAccepted",
     "BindRefused",
@@ -58,8 +59,11 @@ class LinkClosed(Record):
 
 
 class PacketReceived(Record):
-    """A SECMSG with its packet. ``id`` is the header's id, which is part of the payload key; acknowledge
-    ``packet.packet_id``, which may differ (C++)."""
+    """A SECMSG with its packet; for a client neither an ack nor a list, which have events of their own.
+
+    ``id`` is the header's id, which is part of the payload key; acknowledge ``packet.packet_id``, which may differ
+    (C++).
+    """
 
     __slots__ = ()
     id: str
@@ -133,6 +137,13 @@ class Kicked(Record):
         return KickReason.SINGLE_RESOURCE in (self.kick.type, self.kick.reason)
 
 
+class AckReceived(Record):
+    """The server's verdict on a message: ``ack.packet_id`` is the id that sending it returned."""
+
+    __slots__ = ()
+    ack: PacketAck
+
+
 class MessagesReceived(Record):
     """A COMPOUND with status NORMAL: P2P and P2T packets in ascending sequence, each sequence once.
 
@@ -193,6 +204,7 @@ ClientEvent = (
     | BindRefused
     | PongReceived
     | Kicked
+    | AckReceived
     | MessagesReceived
     | LimitReached
     | PacketReceived

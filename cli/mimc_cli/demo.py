@@ -14,14 +14,14 @@ import click
 
 from mimc_proto import ClientConnection, Credentials
 from mimc_proto.events import (
+    AckReceived,
     BindAccepted,
     ClientEvent,
     HandshakeCompleted,
     LinkClosed,
     MessagesReceived,
-    PacketReceived,
 )
-from mimc_proto.packets import P2TMessage, Packet, PacketAck, SequenceAck
+from mimc_proto.packets import P2TMessage, Packet, SequenceAck
 
 from .decoding import Decoder, Keys
 from .demonstration.driver import LinkProtocol, closing_links
@@ -69,8 +69,8 @@ class Client:
             packet_id = link.send_p2t(to, text.encode(), now=now)
         self.protocol.flush()
         self._say(f"{self.name} -> {to}: {text}")
-        ack = (await self._expect(PacketReceived)).packet.body
-        if not isinstance(ack, PacketAck) or ack.packet_id != packet_id or ack.code or not ack.sequence:
+        ack = (await self._expect(AckReceived)).ack
+        if ack.packet_id != packet_id or ack.code or not ack.sequence:
             raise DemoError(f"{self.name} expected the ack of {packet_id}, got {ack!r}")
         self._say(f"{self.name}: acknowledged as {ack.sequence}")
 

@@ -39,6 +39,7 @@ from mimc_proto import (
 from mimc_proto.client import MOST_PINGS
 from mimc_proto.crypto import verify_bind_signature
 from mimc_proto.events import (
+    AckReceived,
     BadPacket,
     BindAccepted,
     BindRefused,
@@ -63,6 +64,7 @@ from mimc_proto.packets import (
     Kick,
     ListStatus,
     OnlineMessage,
+    OnlineMessageAck,
     P2PMessage,
     P2TMessage,
     Packet,
@@ -526,9 +528,15 @@ def received(body: Any) -> list[Any]:
     return list(link.events())
 
 
-def test_an_ack_is_a_packet_with_its_headers_id() -> None:
-    ack = PacketAck(packet_id="m1", sequence=5, code=0)
-    assert received(ack) == [PacketReceived(id="x-1", packet=Packet(packet_id="x-1", body=ack))]
+def test_a_packet_comes_with_its_headers_id() -> None:
+    body = OnlineMessageAck(packet_id="m1", code=1)
+    assert received(body) == [PacketReceived(id="x-1", packet=Packet(packet_id="x-1", body=body))]
+
+
+@pytest.mark.parametrize("unknown", [b"", bytes.fromhex("f80601")], ids=["plain", "with an unknown field"])
+def test_an_ack_comes_as_what_it_says(unknown: bytes) -> None:
+    ack = PacketAck(packet_id="m1", sequence=5, code=0, unknown=unknown)
+    assert received(ack) == [AckReceived(ack=ack)]
 
 
 def test_a_list_comes_in_ascending_sequence_and_each_sequence_once() -> None:

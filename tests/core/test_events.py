@@ -10,6 +10,7 @@ from mimc_proto import events
 from mimc_proto._record import Record
 from mimc_proto.errors import PacketError
 from mimc_proto.events import (
+    AckReceived,
     BadPacket,
     BindAccepted,
     BindRefused,
@@ -29,7 +30,7 @@ from mimc_proto.events import (
     ServerEvent,
     Unbound,
 )
-from mimc_proto.packets import Bind, Conn, Kick, Packet, Pull
+from mimc_proto.packets import Bind, Conn, Kick, Packet, PacketAck, Pull
 
 PACKET = Packet(packet_id="a_1", body=Pull())
 BIND = Bind(token="the token", sig="the signature")
@@ -40,6 +41,7 @@ EXAMPLES: list[ClientEvent | ServerEvent] = [
     BindRefused(error_type="auto", error_reason="invalid-token", error_desc="old"),
     PongReceived(),
     Kicked(kick=Kick(reason="token-expired")),
+    AckReceived(ack=PacketAck(packet_id="a_1", sequence=7)),
     MessagesReceived(packets=(PACKET,), skipped=(), max_sequence=7),
     LimitReached(min_sequence=1, max_sequence=9),
     PacketReceived(id="h_1", packet=PACKET),
@@ -95,7 +97,7 @@ def test_a_client_can_match_its_events_exhaustively() -> None:
         match event:
             case HandshakeCompleted() | BindAccepted() | BindRefused() | PongReceived() | Kicked():
                 return "session"
-            case MessagesReceived() | LimitReached() | PacketReceived() | BadPacket() | Ignored():
+            case AckReceived() | MessagesReceived() | LimitReached() | PacketReceived() | BadPacket() | Ignored():
                 return "packets"
             case LinkClosed(reason=reason):
                 return reason.name

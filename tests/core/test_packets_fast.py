@@ -30,7 +30,7 @@ from mimc_proto.packets import (
     User,
     fast,
 )
-from mimc_proto.packets.fast import decode_packet
+from mimc_proto.packets.fast import decode_packet, decode_push, decode_request
 from mimc_proto.packets.wire import LENGTH, VARINT, read_varint
 
 KINDS = [*PacketType, 0, 99, -1]
@@ -396,3 +396,74 @@ def test_the_bytes_of_a_user_may_be_those_of_a_group() -> None:
     for kind, party in ((1, User(app_id=1)), (2, Group(app_id=1)), (1, User(app_id=1))):
         decoded = decode_packet(envelope(kind, encode_field(2, LENGTH, data) + encode_field(3, LENGTH, b"hello")))
         assert getattr(decoded.body, "recipient", None) == party
+
+
+# ------------------------------------------------------------------------------------------------- pushes and requests
+
+
+def ack_of(data: bytes) -> Any:
+    """What `decode_push` has to make of an envelope: of an ack only the ack, everything else as it is."""
+    packet = Packet.decode(data)
+    return packet.body if isinstance(packet.body, PacketAck) else packet
+
+
+@pytest.mark.parametrize("body", [ACK, ACK.replace(error_message="*"), ACK.replace(packet_id="\U0010fffd")])
+@pytest.mark.parametrize("unknown", [b"", encode_field(99, VARINT, 1)])
+def test_of_an_ack_a_client_gets_the_ack(body: PacketAck, unknown: bytes) -> None:
+    for data in (
+        packet(body).encode(),
+        packet(body.replace(unknown=unknown)).encode(),
+        packet(body).encode() + unknown,
+    ):
+        decoded = decode_push(data)
+        assert (decoded.body if isinstance(decoded, Packet) else decoded) == ack_of(data)
+
+
+def test_a_usual_ack_comes_without_its_envelope() -> None:
+    assert decode_push(packet(ACK).encode()) == ACK
+
+
+@pytest.mark.parametrize("body", [P2P, P2T, LIST], ids=lambda body: type(body).__name__)
+def test_a_client_reads_other_packets_as_always(body: Any) -> None:
+    assert decode_push(packet(body).encode()) == packet(body)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x2a\x05", envelope(4, b"\x0a\x05"), envelope(4, b""), b"\x0a\x01\xff" + envelope(4, ACK.encode())],
+    ids=["cut off", "cut off inside", "no packet id", "no text"],
+)
+def test_a_broken_push_is_broken_as_always(data: bytes) -> None:
+    with pytest.raises(PacketError) as always:
+        Packet.decode(data)
+    with pytest.raises(PacketError) as caught:
+        decode_push(data)
+    assert caught.value == always.value
+
+
+@pytest.mark.parametrize("body", [P2P, P2T, ACK, SequenceAck(sequence=5)], ids=lambda body: type(body).__name__)
+def test_a_server_reads_requests_as_always(body: Any) -> None:
+    assert decode_request(packet(body).encode()) == packet(body)
+
+
+@pytest.mark.parametrize("data", [b"\x2a\x05", envelope(1, b"\x0a\x05"), envelope(1, ALICE.encode())])
+def test_a_broken_request_is_broken_as_always(data: bytes) -> None:
+    with pytest.raises(PacketError) as always:
+        Packet.decode(data)
+    with pytest.raises(PacketError) as caught:
+        decode_request(data)
+    assert caught.value == always.value
+
+
+@pytest.mark.parametrize("text", ["", "\U0010fffd"], ids=["usual", "marked"])
+def test_a_server_reads_no_list(text: str) -> None:
+    data = packet(LIST).replace(packet_id=text).encode()
+    with pytest.raises(PacketError, match="a client sends no lists"):
+        decode_request(data)
+    with pytest.raises(PacketError, match="a client sends no lists"):
+        decode_request(data + encode_field(4, VARINT, 99))
+
+
+def test_a_marked_request_is_read_as_always() -> None:
+    marked = packet(P2P.replace(payload=MARKED.encode()))
+    assert decode_request(marked.encode()) == marked

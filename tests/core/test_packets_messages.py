@@ -242,3 +242,17 @@ def test_a_pull_has_to_name_who_pulls(encoded: str, missing: str) -> None:
     assert caught.value.where == f"PullMessageRequest.{missing}"
     with pytest.raises(LocalProtocolError, match=f"Pull.{missing}"):
         Pull(uuid=1, resource="r").replace(**{missing: None}).encode()
+
+
+def test_a_list_of_too_many_packets_is_refused_whole() -> None:
+    item = encode_field(4, LENGTH, b"")
+    assert len(PacketList.decode(item * 4096).packets) == 4096
+    with pytest.raises(PacketError, match="expected at most 4096 packets, got 4097"):
+        PacketList.decode(item * 4097)
+
+
+def test_a_request_is_no_list() -> None:
+    with pytest.raises(PacketError, match="a client sends no lists") as caught:
+        Packet.decode_request(Packet(body=PacketList()).encode())
+    assert caught.value.where == "MIMCPacket.type"
+    assert Packet.decode_request(Packet(body=RtsSignal()).encode()) == Packet(body=RtsSignal())

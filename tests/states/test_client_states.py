@@ -82,7 +82,7 @@ UBND
     HANDSHAKE                                      fatal
     CLOSED                                         deaf
 SECMSG
-    BOUND UNBINDING                                = +PacketReceived
+    BOUND UNBINDING                                = +AckReceived
     READY BINDING                                  = +Ignored
     HANDSHAKE                                      fatal
     CLOSED                                         deaf

@@ -9,7 +9,7 @@ from support.links import ScriptedClient, ScriptedServer, accept, client_in, com
 from support.vectors import load
 
 from mimc_proto import ClientState, Framing, ServerConnection, ServerState, pb
-from mimc_proto.events import BindRequested, Kicked, MessagesReceived, PacketReceived
+from mimc_proto.events import AckReceived, BindRequested, Kicked, MessagesReceived, PacketReceived
 from mimc_proto.framing import EMPTY_FRAME
 from mimc_proto.packets import (
     BindAnswer,
@@ -19,7 +19,6 @@ from mimc_proto.packets import (
     P2PMessage,
     P2TMessage,
     Packet,
-    PacketAck,
     SequenceAck,
     User,
 )
@@ -129,12 +128,12 @@ def test_our_client_understands_the_frames_of_its_server(variant: int) -> None:
         "HandshakeCompleted",
         "BindAccepted",
         "PongReceived",
-        "PacketReceived",
+        "AckReceived",
         "MessagesReceived",
         "Kicked",
     ]
-    assert isinstance(events[3], PacketReceived)
-    assert isinstance(events[3].packet.body, PacketAck)
+    assert isinstance(events[3], AckReceived)
+    assert events[3].ack.packet_id == "mimc_go_abcdefghij_3"
     assert isinstance(events[4], MessagesReceived)
     assert len(events[4].packets) == 2
     assert isinstance(events[5], Kicked)
