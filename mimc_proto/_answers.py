@@ -40,8 +40,8 @@ Answer = PacketAck | PacketList | OnlineMessage | OnlineMessageAck | UcAnswer
 _UC_PUSHES = (UcMessageList, UcDismiss)
 _UC_ANSWERS = (UcPong, UcJoinAnswer, UcQuitAnswer, UcOnlineUsersAnswer)
 
-NUMBERS = range(1 << 63)
-"""What sequences and timestamps can be."""
+END_OF_NUMBERS = 1 << 63
+"""Sequences and timestamps stay below."""
 CODES = range(-(1 << 31), 1 << 31)
 
 
@@ -91,7 +91,8 @@ class AnswerEncoder:
         if uuid is not None or resource is not None:
             self._check_owner(uuid, resource, "PacketAck")
         sequence, timestamp = sequence or 0, timestamp or 0
-        if not type(sequence) is type(timestamp) is int or sequence not in NUMBERS or timestamp not in NUMBERS:
+        good = type(sequence) is type(timestamp) is int and 0 <= sequence < END_OF_NUMBERS
+        if not good or not 0 <= timestamp < END_OF_NUMBERS:
             _number(sequence, "PacketAck.sequence")
             _number(timestamp, "PacketAck.timestamp")
         if type(packet_id) is not str or not 0 < len(packet_id) <= MAX_ID or not packet_id.isascii():
@@ -219,7 +220,7 @@ class AnswerEncoder:
 
 
 def _number(value: int | None, where: str) -> int:
-    if type(value) is not int or value not in NUMBERS:
+    if type(value) is not int or not 0 <= value < END_OF_NUMBERS:
         raise LocalProtocolError(f"expected a number from 0 to 2**63 - 1, got {value!r}", where=where)
     return value
 

@@ -165,25 +165,23 @@ class Link(abc.ABC, Generic[S, E]):
         """
         if max_bytes < 1:
             raise LocalProtocolError(f"expected at least 1, got {max_bytes}", where="max_bytes")
-        frames: list[bytes] = []
-        size = 0
-        if self._control:
-            frames, self._control = self._control, []
-            size = sum(map(len, frames))
+        frames, self._control = self._control, []
+        size = sum(map(len, frames))
         queue = self._queue
         if queue and self._may_send():
-            answers = False
+            answers, waiting, encrypt = False, self._queue_size, self._encrypt
             while queue and size < max_bytes:
                 item = queue.popleft()
                 if isinstance(item, bytes):
                     frame = item
-                    self._queue_size -= len(frame)
+                    waiting -= len(frame)
                 else:
-                    answers |= item[2]
-                    self._queue_size -= len(item[1])
-                    frame = self._encrypt(item)
+                    waiting -= len(item[1])
+                    answers = answers or item[2]
+                    frame = encrypt(item)
                 frames.append(frame)
                 size += len(frame)
+            self._queue_size = waiting
             if not queue:
                 self._queue = None
             self._taken(answers)

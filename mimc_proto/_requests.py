@@ -60,8 +60,8 @@ class RequestEncoder:
 
     def p2p(self, packet_id: bytes, account: str, payload: bytes, is_store: bool, biz_type: str | None) -> bytes:
         """A message to a user."""
-        to, kind = _utf8(account, "account"), None if biz_type is None else _utf8(biz_type, "biz_type")
-        return self._messages.p2p(packet_id, to, payload, is_store, kind)
+        kind = None if biz_type is None else _utf8(biz_type, "biz_type")
+        return self._messages.p2p(packet_id, _utf8(account, "account"), payload, is_store, kind)
 
     def p2t(self, packet_id: bytes, topic_id: int, payload: bytes, is_store: bool, biz_type: str | None) -> bytes:
         """A message to a normal group."""

@@ -420,7 +420,9 @@ class ClientConnection(Link[ClientState, ClientEvent]):
             raise LocalProtocolError(
                 f"expected at most {self.config.max_payload} bytes (max_payload), got {len(payload)}", where="payload"
             )
-        return self._coming_id() if packet_id is None else check_text(packet_id, "packet_id", MAX_ID)
+        if packet_id is None:
+            return f"{self._id_prefix}_{self._counter + 1}"  # as _coming_id()
+        return check_text(packet_id, "packet_id", MAX_ID)
 
 
 ClientConnection._handlers = {

@@ -148,7 +148,7 @@ class TcpDecoder:
         if adler32(buffer[start:end]) != _read_u32(buffer, end)[0]:
             raise _checksum_error(buffer[start:end], buffer[end : end + CHECKSUM_SIZE])
         body = buffer[begin:end]
-        return body if isinstance(body, bytes) else bytes(body)
+        return body if type(body) is bytes else bytes(body)
 
     @property
     def pending(self) -> int:

@@ -41,13 +41,14 @@ _time = lru_cache(maxsize=64)(varint)
 class HeaderTemplate:
     """The header of all SECMSGs of one link in one direction: it differs from packet to packet only in its id."""
 
-    __slots__ = ("_id_at", "_prefix", "_suffix", "cipher")
+    __slots__ = ("_id_at", "_prefix", "_suffix", "_suffix_size", "cipher")
 
     def __init__(self, header: Header) -> None:
         """``header`` is any SECMSG header of that link; its id does not matter."""
         self._prefix = header.replace(**_AFTER_ID).encode() + _ID_TAG
         tail = header.replace(**_BEFORE_ID, id=None).encode()
         self._suffix = tail[len(_EMPTY_COMMAND) :]
+        self._suffix_size = len(self._suffix)
         self._id_at = BODY_HEADER.size + len(self._prefix)
         self.cipher = header.cipher
 
@@ -74,16 +75,13 @@ class HeaderTemplate:
         if len(body) > at and body.startswith(self._prefix, 8):
             size = body[at]
             end = at + size + 1
-            start = end + len(self._suffix)
-            if (
-                size < 128
-                and body.startswith(self._suffix, end)
-                and _body_header(body) == (PAYLOAD_TYPE, start - 8, len(body) - start)
-            ):
-                try:
-                    return body[at + 1 : end].decode(), body[start:]
-                except UnicodeDecodeError:
-                    return None
+            if size < 128 and body.startswith(self._suffix, end):
+                start = end + self._suffix_size
+                if _body_header(body) == (PAYLOAD_TYPE, start - 8, len(body) - start):
+                    try:
+                        return body[at + 1 : end].decode(), body[start:]
+                    except UnicodeDecodeError:
+                        return None
         return None
 
 
