@@ -28,7 +28,7 @@ from mimc_proto import (
     ServerState,
 )
 from mimc_proto.client import MOST_PINGS
-from mimc_proto.events import Ignored, LimitReached, LinkClosed, MessagesReceived, PacketReceived
+from mimc_proto.events import AckReceived, Ignored, LimitReached, LinkClosed, MessagesReceived, PacketReceived
 from mimc_proto.packets import Group, PacketAck, PacketList, SequenceAck, UcJoin, UcPong
 from mimc_proto.server import MOST_COMMANDS, MOST_PONGS
 
@@ -207,7 +207,7 @@ class Links(RuleBasedStateMachine):
         for seen in self.client.events():
             if isinstance(seen, PacketReceived) or (isinstance(seen, Ignored) and seen.command == "SECMSG"):
                 self.answers.append(int(seen.id or "", 16))
-            elif isinstance(seen, (MessagesReceived, LimitReached)):
+            elif isinstance(seen, (AckReceived, MessagesReceived, LimitReached)):
                 self.answers.append(self.answers[-1] + 1 if self.answers else 0)
             self.ends["client"] += isinstance(seen, LinkClosed)
 
