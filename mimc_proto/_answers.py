@@ -7,6 +7,8 @@ that is not of the kinds here cannot be sent.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ._checks import MAX_ID, check_text
 from .config import ServerConfig
 from .errors import LocalProtocolError
@@ -31,6 +33,7 @@ from .packets import (
     User,
 )
 from .packets.encoders import AckEncoder
+from .packets.schema import without_unknown
 
 __all__ = ["Answer", "AnswerEncoder"]
 
@@ -80,9 +83,8 @@ class AnswerEncoder:
         return self._check_size(encoded, "UcMessageList") if type(body) is UcMessageList else encoded
 
     def _envelope(self, packet_id: str, body: Body, timestamp: int | None, sequence: int | None = None) -> bytes:
-        return Packet(
-            packet_id=packet_id, package=self._package, sequence=sequence, timestamp=timestamp, body=body
-        ).encode()
+        packet = Packet(packet_id=packet_id, package=self._package, sequence=sequence, timestamp=timestamp, body=body)
+        return bytes(without_unknown(packet).encode())  # an unknown field could undo what was checked
 
     # -------------------------------------------------------------------------------------------------------- acks
 
@@ -166,6 +168,8 @@ class AnswerEncoder:
 
     def _inner_packets(self, packets: tuple[object, ...]) -> tuple[tuple[Packet, ...], int, int | None]:
         """The checked packets, their highest sequence and newest timestamp."""
+        if type(packets) is not tuple:
+            raise LocalProtocolError(f"expected a tuple, got {type(packets).__name__}", where="PacketList.packets")
         self._check_count(packets, "PacketList.packets")
         last, newest = 0, None
         checked = []
@@ -173,7 +177,8 @@ class AnswerEncoder:
             where = f"PacketList.packets[{index}]"
             if type(packet) is not Packet or type(packet.body) not in (P2PMessage, P2TMessage):
                 raise LocalProtocolError("expected a Packet with a P2PMessage or P2TMessage", where=where)
-            if not packet.packet_id or packet.body.sender is None or not packet.body.sender.account:  # type: ignore[union-attr]  # checked above
+            sender: Any = packet.body.sender  # type: ignore[union-attr]  # checked above
+            if not packet.packet_id or not isinstance(sender, User) or not sender.account:
                 raise LocalProtocolError("expected packet_id and sender with its account", where=where)
             sequence = _number(packet.sequence, f"{where}.sequence")
             if sequence <= last:
@@ -188,7 +193,7 @@ class AnswerEncoder:
     def _complete(self, body: Answer, packet_id: str) -> Body:
         if isinstance(body, OnlineMessage):
             sender = body.sender
-            if sender is None or not sender.account or sender.uuid is None or sender.resource is None:
+            if not isinstance(sender, User) or not sender.account or sender.uuid is None or sender.resource is None:
                 raise LocalProtocolError(  # the receiver's ack finds its way back by uuid and resource
                     "expected a sender with account, uuid and resource", where="OnlineMessage.sender"
                 )
@@ -203,6 +208,9 @@ class AnswerEncoder:
         return UcPacket(user=self._user, packet_id=packet_id, body=body)  # type: ignore[arg-type]  # acks and lists went elsewhere
 
     def _message_list(self, messages: UcMessageList) -> UcMessageList:
+        if type(messages.messages) is not tuple:
+            got = type(messages.messages).__name__
+            raise LocalProtocolError(f"expected a tuple, got {got}", where="UcMessageList.messages")
         self._check_count(messages.messages, "UcMessageList.messages")
         last = 0
         for index, message in enumerate(messages.messages):

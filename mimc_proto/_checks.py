@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TypeVar
 
 from .crypto import MAX_KEY, security_key_bytes
-from .errors import CryptoError, LocalProtocolError, PacketError, RemoteProtocolError
+from .errors import CryptoError, LocalProtocolError, PacketError, RemoteProtocolError, shown
 from .packets import WireRecord
 
-__all__ = ["MAX_ID", "check_text", "link_secret", "read_strictly"]
+__all__ = ["MAX_ID", "MAX_NAME", "MAX_TOKEN", "check_text", "link_secret", "read_strictly"]
+
+MAX_NAME, MAX_TOKEN = 1024, 2048
+"""Bytes of an account, package or bizType, and of a token: BIND has to fit the 4 KiB, a message the 64 KiB that
+servers take."""
 
 MAX_ID = 128
 """The longest packet id we send, in bytes: with a security key it fits a payload key."""
@@ -35,11 +39,11 @@ def read_strictly(record: type[R], data: bytes) -> R:
 
 def check_text(value: str, where: str, most: int, *, empty: bool = False, secret: bool = False) -> str:
     """A text of the caller that can be encoded and has 1 (``empty``: 0) to ``most`` bytes."""
-    shown = f"a {type(value).__name__}" if secret else repr(value)[:80]
+    kind = f"a {type(value).__name__}" if secret else shown(value)
     try:
         size = len(value.encode())
     except (AttributeError, UnicodeEncodeError):
-        raise LocalProtocolError(f"expected text that UTF-8 can carry, got {shown}", where=where) from None
+        raise LocalProtocolError(f"expected text that UTF-8 can carry, got {kind}", where=where) from None
     if size > most or not (size or empty):
         raise LocalProtocolError(f"expected {0 if empty else 1} to {most} bytes, got {size}", where=where)
     return value

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from ._checks import read_strictly
 from .crypto import ARC4, MAX_KEY, BodyCipher
-from .errors import LocalProtocolError, PacketError, QueueFull, RemoteProtocolError
+from .errors import LocalProtocolError, PacketError, QueueFull, RemoteProtocolError, shown_name
 from .events import BadPacket, CloseReason, Ignored, LinkClosed
 from .framing import (
     Framing,
@@ -45,7 +45,7 @@ Waiting = tuple[bytes, bytes, bool]
 
 
 class Link(abc.ABC, Generic[S, E]):
-    """Base of both roles. Not re-entrant, not thread-safe; a verb that raised changed nothing."""
+    """Base of both roles. Not re-entrant, not thread-safe; a verb that raised changed nothing but the clock."""
 
     __slots__ = (
         "_answer_at",
@@ -163,8 +163,8 @@ class Link(abc.ABC, Generic[S, E]):
         may pass them), so do not call this while the transport cannot write. What was taken is the caller's. May
         start a deadline: ask `get_timer` afterwards.
         """
-        if max_bytes < 1:
-            raise LocalProtocolError(f"expected at least 1, got {max_bytes}", where="max_bytes")
+        if type(max_bytes) is not int or max_bytes < 1:
+            raise LocalProtocolError(f"expected an integer of at least 1, got {max_bytes!r}", where="max_bytes")
         frames, self._control = self._control, []
         size = sum(map(len, frames))
         queue = self._queue
@@ -220,9 +220,9 @@ class Link(abc.ABC, Generic[S, E]):
                     self._on_frame(*split_body(body))
                 else:
                     packet_id, payload = secmsg
-                    self._on_secmsg(packet_id, template.cipher, payload)
                     if self._trace is not None:
-                        self._trace("in", f"SECMSG id={packet_id} {len(payload)} bytes", self._now)
+                        self._trace("in", f"SECMSG id={shown_name(packet_id)} {len(payload)} bytes", self._now)
+                    self._on_secmsg(packet_id, template.cipher, payload)
             else:
                 if self._trace is not None:
                     self._trace("in", "an empty frame", self._now)
@@ -239,7 +239,7 @@ class Link(abc.ABC, Generic[S, E]):
     def _on_frame(self, header_bytes: bytes, payload: bytes) -> None:
         header = read_strictly(Header, header_bytes)
         if self._trace is not None:
-            self._trace("in", f"{header.cmd} id={header.id} {len(payload)} bytes", self._now)
+            self._trace("in", f"{shown_name(header.cmd)} id={shown_name(header.id)} {len(payload)} bytes", self._now)
         if header.cmd == Command.SECMSG:
             if self.framing is _TCP and self._secret is not None and header.id:
                 self._receive_template = HeaderTemplate.learn(header_bytes, header)
@@ -371,7 +371,7 @@ class Link(abc.ABC, Generic[S, E]):
         """Step the state machine by a packet; False if the packet is to be ignored."""
         cell = self._table[self._state, item]
         if cell is _FATAL:
-            raise RemoteProtocolError(f"unexpected {item.value} in state {self._state.name}", where=command)
+            raise RemoteProtocolError(f"unexpected {item.value} in state {self._state.name}", where=shown_name(command))
         if cell is _IGNORE:
             return False
         self._state = cell
@@ -385,6 +385,8 @@ class Link(abc.ABC, Generic[S, E]):
                 if now > LATEST:
                     raise LocalProtocolError(f"expected seconds below {LATEST:g}, got {now}", where="now")
                 self._now = now
+            elif now != now:
+                raise LocalProtocolError("expected seconds, got NaN", where="now")
         except TypeError:
             raise LocalProtocolError(f"expected seconds as a number, got {now!r}", where="now") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import PacketError
+from .errors import PacketError, shown_name
 from .events import LimitReached, MessagesReceived
 from .packets import BadPacket, ListStatus, P2PMessage, P2TMessage, Packet, PacketList
 
@@ -17,7 +17,8 @@ def read_list(packets: PacketList, uuid: int, resource: str) -> MessagesReceived
     Raises `PacketError` for a list that is another's (WebJS, Go and Java drop it) or cannot be acknowledged.
     """
     if packets.uuid != uuid or packets.resource != resource:
-        raise PacketError(f"expected a list for {uuid}/{resource}, got {packets.uuid}/{packets.resource}", where=_WHERE)
+        other = f"{packets.uuid}/{shown_name(packets.resource)}"
+        raise PacketError(f"expected a list for {uuid}/{resource}, got {other}", where=_WHERE)
     if packets.max_sequence is None:
         raise PacketError("expected this required field, got none", where=f"{_WHERE}.maxSequence")
     if packets.status == ListStatus.EXCEED_COUNT_LIMIT:
@@ -39,6 +40,8 @@ def _sort(packets: tuple[Packet | BadPacket, ...]) -> tuple[tuple[Packet, ...], 
             skipped.append(
                 BadPacket(error=error, packet_id=packet.packet_id, sequence=packet.sequence, inside_list=True)
             )
+        elif packet.sequence in messages:
+            skipped.append(packet)  # clients drop repeats: the first one counts
         else:
             messages[packet.sequence] = packet
     return tuple(messages[sequence] for sequence in sorted(messages)), tuple(skipped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._checks import MAX_NAME, check_text
 from .errors import LocalProtocolError
 from .packets import (
     Body,
@@ -33,8 +34,8 @@ _UC_REQUESTS = (UcPing, UcJoin, UcQuit, UcMessage, UcOnlineUsersQuery, UcSequenc
 _MESSAGES = (P2PMessage, P2TMessage, OnlineMessage)
 _ANSWERED = frozenset({P2PMessage, P2TMessage, UcPing, UcJoin, UcQuit, UcMessage, UcOnlineUsersQuery})
 
-LONGEST_NAME = 1024
-"""Bytes of an account or a bizType: a message has to stay well under the 64 KiB that servers take."""
+MAX_PACKET = 60 * 1024
+"""Bytes; with its header a packet has to fit the 64 KiB that servers take."""
 
 LAST_TOPIC = (1 << 64) - 1
 
@@ -60,19 +61,23 @@ class RequestEncoder:
 
     def p2p(self, packet_id: bytes, account: str, payload: bytes, is_store: bool, biz_type: str | None) -> bytes:
         """A message to a user."""
-        kind = None if biz_type is None else _utf8(biz_type, "biz_type")
-        return self._messages.p2p(packet_id, _utf8(account, "account"), payload, is_store, kind)
+        check_text(account, "account", MAX_NAME)
+        return self._messages.p2p(packet_id, account.encode(), payload, is_store, _biz_type(biz_type))
 
     def p2t(self, packet_id: bytes, topic_id: int, payload: bytes, is_store: bool, biz_type: str | None) -> bytes:
         """A message to a normal group."""
         if not isinstance(topic_id, int) or not 0 <= topic_id <= LAST_TOPIC:
             raise LocalProtocolError(f"expected a number from 0 to 2**64 - 1, got {topic_id!r}", where="topic_id")
-        kind = None if biz_type is None else _utf8(biz_type, "biz_type")
-        return self._messages.p2t(packet_id, topic_id, payload, is_store, kind)
+        return self._messages.p2t(packet_id, topic_id, payload, is_store, _biz_type(biz_type))
 
     def encode(self, body: Request, packet_id: str) -> bytes:
         """Any request; what it leaves out is filled in. Raises `LocalProtocolError` for what a client cannot send."""
-        return Packet(packet_id=packet_id, package=self._package, body=self._complete(body, packet_id)).encode()
+        packet = Packet(packet_id=packet_id, package=self._package, body=self._complete(body, packet_id)).encode()
+        if len(packet) > MAX_PACKET:
+            raise LocalProtocolError(
+                f"expected at most {MAX_PACKET} bytes, got a packet of {len(packet)}", where="send"
+            )
+        return packet
 
     def _complete(self, body: Request, packet_id: str) -> Body:
         user = self._user
@@ -93,11 +98,5 @@ class RequestEncoder:
         raise LocalProtocolError(f"a client sends no {type(body).__name__}", where="send")
 
 
-def _utf8(text: str, where: str) -> bytes:
-    try:
-        data = text.encode()
-    except (AttributeError, UnicodeEncodeError):
-        raise LocalProtocolError(f"expected text that UTF-8 can carry, got {text!r:.80}", where=where) from None
-    if len(data) > LONGEST_NAME:
-        raise LocalProtocolError(f"expected at most {LONGEST_NAME} bytes, got {len(data)}", where=where)
-    return data
+def _biz_type(text: str | None) -> bytes | None:
+    return None if text is None else check_text(text, "biz_type", MAX_NAME, empty=True).encode()

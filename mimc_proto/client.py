@@ -44,6 +44,7 @@ __all__ = ["ClientConnection"]
 
 VERSION = 106
 SDK_TCP, SDK_WEBSOCKET = 33, 31
+EXAMPLE_CHALLENGE = "0123456789abcdef"
 METHOD = "XIAOMI-PASS"
 KICK = "0"
 
@@ -78,6 +79,7 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         "_id_prefix",
         "_last_sent",
         "_stalled_at",
+        "_udid",
         "config",
         "resource",
     )
@@ -101,12 +103,15 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         trace: Trace | None = None,
     ) -> None:
         self.config = config = config if config is not None else ClientConfig()
+        if not isinstance(config, ClientConfig):
+            raise LocalProtocolError(f"expected a ClientConfig, got a {type(config).__name__}", where="config")
         limits = (config.max_pending, config.max_pending_bytes)
         super().__init__(framing, config.max_frame, limits, ClientState.HANDSHAKE, now, trace)
         self.resource = check_text(resource, "resource", MAX_ID)
         self._id_prefix = check_text(id_prefix, "id_prefix", MAX_ID - 20)
-        body_key("checks the udid", udid)
-        self._challenge = udid  # until the answer to CONN replaces it: nothing else needs the udid
+        body_key(EXAMPLE_CHALLENGE, udid)  # raises for an udid that cannot be part of a key
+        self._udid = udid
+        self._challenge = ""
         self._counter = 0
         self._credentials: Credentials | None = None
         self._encoder: RequestEncoder | None = None
@@ -314,7 +319,7 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         self._arrived(ClientInput.CONN_ANSWER, header.cmd)
         answer = read_strictly(ConnAnswer, payload)
         try:
-            key = body_key(answer.challenge, self._challenge)
+            key = body_key(answer.challenge, self._udid)
         except CryptoError as error:
             raise RemoteProtocolError(error.problem, where=f"CONN answer: {error.where}") from None
         if self.framing is Framing.TCP:

@@ -68,9 +68,9 @@ class ServerConfig(_Checked):
     close_delay: float = 1.0
     """How long a link that is to be closed may take to flush."""
     max_frame_unbound: int = 4 * KIB
-    """The largest body accepted before BIND is."""
+    """The largest body accepted before the first BIND is."""
     max_frame: int = 64 * KIB
-    """The largest body accepted after."""
+    """The largest body accepted after, also of what is still on its way when the user was kicked."""
     max_list_messages: int = 50
     """The most messages in one COMPOUND or list of an unlimited group."""
     max_list_bytes: int = 64 * KIB

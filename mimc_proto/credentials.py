@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from ._checks import check_text, link_secret
+from ._checks import MAX_NAME, MAX_TOKEN, check_text, link_secret
 from ._record import Record
 from .packets import User
 
 __all__ = ["Credentials"]
-
-LONGEST = 8192
-"""Bytes of a token or a name; a frame has to hold them."""
 
 
 class Credentials(Record, secret=("token", "security_key")):
@@ -33,9 +30,9 @@ class Credentials(Record, secret=("token", "security_key")):
 
         Raises `LocalProtocolError` that names the field, `CryptoError` for the security key.
         """
-        check_text(self.token, "Credentials.token", LONGEST, secret=True)
-        check_text(self.account, "Credentials.account", LONGEST)
-        check_text(self.package, "Credentials.package", LONGEST, empty=True)
+        check_text(self.token, "Credentials.token", MAX_TOKEN, secret=True)
+        check_text(self.account, "Credentials.account", MAX_NAME)
+        check_text(self.package, "Credentials.package", MAX_NAME, empty=True)
         return link_secret(self.security_key)
 
     def same_user(self, other: Credentials) -> bool:

@@ -133,13 +133,16 @@ def bind_signature(
     Signs its texts exactly as given; `verify_bind_signature` knows what a verifier has to read otherwise. Raises
     `CryptoError` for text that UTF-8 cannot carry.
     """
-    sender = f"{uuid}@{SERVER}/{resource}"
+    for name, number in (("chid", chid), ("uuid", uuid)):
+        if type(number) is not int:
+            raise CryptoError(f"expected an integer, got {type(number).__name__}", where=name)
+    _check_text(resource, "resource")
     fields = {
         "challenge": challenge,
-        "chid": chid,
+        "chid": str(chid),
         "client_attrs": client_attrs,
         "cloud_attrs": cloud_attrs,
-        "from": sender,
+        "from": f"{uuid}@{SERVER}/{resource}",
         "id": packet_id,
         "kick": kick,
         "to": SERVER,
@@ -167,6 +170,7 @@ def verify_bind_signature(
 
     An empty ``kick`` counts as ``0``: WebJS leaves the field empty but signs ``kick=0``.
     """
+    _check_text(signature, "signature")
     expected = bind_signature(
         token=token,
         challenge=challenge,
@@ -183,11 +187,10 @@ def verify_bind_signature(
     return hmac.compare_digest(signature.encode("utf-8", "surrogatepass"), expected.encode())
 
 
-def _signature(method: str, fields: dict[str, object], security_key: str) -> str:
+def _signature(method: str, fields: dict[str, str], security_key: str) -> str:
     """base64(sha1) over the method in upper case, the fields by name, and the key as its base64 text."""
     for name, value in {**fields, "method": method, "security key": security_key}.items():
-        if not isinstance(value, int):
-            _check_text(value, name)
+        _check_text(value, name)
     parts = [method.upper(), *(f"{name}={fields[name]}" for name in sorted(fields)), security_key]
     try:
         text = "&".join(parts).encode()

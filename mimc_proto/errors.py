@@ -1,9 +1,9 @@
 """What can go wrong, as types.
 
 ``LocalProtocolError`` is a mistake of the program that drives a machine: nothing was changed by the call that
-raised it. ``RemoteProtocolError`` is a mistake of the peer: the link is dead. ``PacketError`` is a mistake in the
-*contents* of one packet: the link lives on. Every message says what was expected and what came, and never holds a
-token, a key, a signature or the text of a message.
+raised it but the clock, which has seen ``now``. ``RemoteProtocolError`` is a mistake of the peer: the link is dead.
+``PacketError`` is a mistake in the *contents* of one packet: the link lives on. Every message says what was expected
+and what came, and never holds a token, a key, a signature or the text of a message.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ __all__ = [
     "QueueFull",
     "RemoteProtocolError",
 ]
+
+
+LONGEST_SHOWN = 80
 
 
 class MimcError(Exception):
@@ -72,6 +75,18 @@ class RemoteProtocolError(ProtocolError):
 
 class PacketError(ProtocolError):
     """The contents of one packet cannot be read; the link it came on goes on."""
+
+
+def shown(value: object) -> str:
+    """A value as an error or a log line may show it: on one line, and not without end."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
+
+
+def shown_name(name: object) -> str:
+    """A command or an id as an error or a log line may show it: as it is, if that does no harm there."""
+    plain = isinstance(name, str) and name.isprintable() and len(name) <= LONGEST_SHOWN
+    return str(name) if plain or name is None else shown(name)
 
 
 def _rebuild(cls: type[ProtocolError], problem: str, where: str, offset: int | None) -> ProtocolError:

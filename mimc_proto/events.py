@@ -29,7 +29,9 @@ __all__ = [
     "Unbound",
 ]
 
-_TOKEN_REASONS = (KickReason.TOKEN_EXPIRED, KickReason.INVALID_TOKEN)
+
+def _token_refused(*told: str | None) -> bool:
+    return KickReason.TOKEN_EXPIRED in told or KickReason.INVALID_TOKEN in told
 
 
 class CloseReason(enum.Enum):
@@ -106,7 +108,7 @@ class BindRefused(Record):
     @property
     def token_refused(self) -> bool:
         """Whether a new token may help: type token-expired or reason invalid-token (wire.md section 3)."""
-        return self.error_type in _TOKEN_REASONS or self.error_reason in _TOKEN_REASONS
+        return _token_refused(self.error_type, self.error_reason)
 
     @property
     def taken_over(self) -> bool:
@@ -129,7 +131,7 @@ class Kicked(Record):
     @property
     def token_refused(self) -> bool:
         """Whether a new token is needed before the next BIND."""
-        return self.kick.type in _TOKEN_REASONS or self.kick.reason in _TOKEN_REASONS
+        return _token_refused(self.kick.type, self.kick.reason)
 
     @property
     def taken_over(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._answers import Answer, AnswerEncoder
-from ._checks import check_text, link_secret, read_strictly
+from ._checks import MAX_NAME, check_text, link_secret, read_strictly
 from ._link import Link, Trace
 from ._record import new_record
 from .config import ServerConfig
@@ -54,6 +54,7 @@ MOST_COMMANDS = 64
 MAX_ECHO = 256
 """The longest resource or id, in bytes, of a header that is answered: the answer repeats both."""
 
+_FORGOTTEN = Bind(token="", sig="")
 _ID_MASK = (1 << 48) - 1
 
 
@@ -87,6 +88,8 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         trace: Trace | None = None,
     ) -> None:
         self.config = config = config if config is not None else ServerConfig()
+        if not isinstance(config, ServerConfig):
+            raise LocalProtocolError(f"expected a ServerConfig, got a {type(config).__name__}", where="config")
         limits = (config.max_pending, config.max_pending_bytes)
         super().__init__(framing, config.max_frame_unbound, limits, ServerState.HANDSHAKE, now, trace)
         if not isinstance(challenge, str) or len(challenge) < LEAST_CHALLENGE:
@@ -118,11 +121,11 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         secret = link_secret(security_key)
         user = User(
             app_id=app_id,
-            account=check_text(account, "account", 8192),
+            account=check_text(account, "account", MAX_NAME),
             uuid=uuid,
             resource=request.resource,
         )
-        check_text(package, "package", 8192, empty=True)
+        check_text(package, "package", MAX_NAME, empty=True)
         user.encode()
         answers = AnswerEncoder(user, package, self.config)
         if uuid != request.uuid or not self._signed_by(request, security_key):
@@ -131,7 +134,8 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         template = HeaderTemplate(self._header(Command.SECMSG, "", request, Direction.SC_ONEWAY))
         self._seal()
         self._answer_bind(request, BindAnswer(result=True))
-        self._answers, self._session = answers, request
+        self._answers, self._request = answers, None
+        self._session = request.replace(bind=_FORGOTTEN)  # who it is, without the token
         self._secret, self._send_template, self._receive_template = secret, template, None
         self._decoder.max_body = self.config.max_frame
         self._state = state
@@ -282,7 +286,7 @@ class ServerConnection(Link[ServerState, ServerEvent]):
 
     def _answer_ping(self, request: Header | None) -> None:
         if len(self._control) < MOST_PONGS:
-            if self.framing is Framing.TCP or request is None:
+            if request is None or self.framing is Framing.TCP:
                 pong = EMPTY_FRAME
             else:
                 pong = self._frame(self._answer_header(Command.PING, request).encode(), b"")

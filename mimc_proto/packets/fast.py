@@ -23,7 +23,7 @@ from .._record import new_record
 from ..errors import PacketError
 from .messages import ListStatus, P2PMessage, P2TMessage, Packet, PacketAck, PacketList, PacketType
 from .parties import Group, User
-from .schema import BadPacket
+from .schema import MOST_ITEMS, BadPacket
 from .wire import read_varint
 
 __all__ = ["decode_packet", "decode_push", "decode_request"]
@@ -234,7 +234,9 @@ def _party(cls: type[P], data: bytes, known: dict[bytes, P]) -> P:
 def _read_list(message: Any) -> Packet | None:
     packets = _parse_list(message.payload)
     resource, status = packets.resource, packets.status
-    if type(resource) is not str or UnknownFieldSet(packets) or status not in _STATUSES:
+    if type(resource) is not str or len(packets.packets) > MOST_ITEMS or status not in _STATUSES:
+        return None
+    if UnknownFieldSet(packets):
         return None
     items: list[Packet | BadPacket] = []
     for item in packets.packets:

@@ -57,9 +57,6 @@ class KickReason(enum.StrEnum):
     INVALID_TOKEN = "invalid-token"
 
 
-TOKEN_REASONS = (KickReason.TOKEN_EXPIRED, KickReason.INVALID_TOKEN)
-
-
 class Header(WireRecord, message=pb.ClientHeader, enums={"dir_flag": Direction}):
     """The header of every frame. ``cipher`` 1: the payload is RC4-encrypted."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any, Self
+from typing import Any
 
 from .. import pb
 from .._record import Record
@@ -54,9 +54,6 @@ class ListStatus(enum.IntEnum):
     NORMAL = 1
     EXCEED_COUNT_LIMIT = 2
 
-
-MOST_PACKETS = 4096
-"""In one list; clients and servers are happy with fifty. Each may be broken, and that is the dearest to read."""
 
 PARTIES = {"sender": "from", "recipient": "to"}
 
@@ -247,14 +244,6 @@ class PacketList(WireRecord, message=pb.MIMCPacketList, records={"packets": Pack
     status: ListStatus | int | None = None
     min_sequence: int | None = None
     unknown: bytes = b""
-
-    @classmethod
-    def _from_message(cls, message: Any, where: str) -> Self:
-        if len(message.packets) > MOST_PACKETS:
-            raise PacketError(
-                f"expected at most {MOST_PACKETS} packets, got {len(message.packets)}", where=f"{where}.packets"
-            )
-        return super()._from_message(message, where)
 
 
 Packet.register(PacketType.COMPOUND, PacketList)

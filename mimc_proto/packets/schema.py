@@ -23,7 +23,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from .._record import Record
-from ..errors import LocalProtocolError, PacketError
+from ..errors import LocalProtocolError, PacketError, shown
 from .wire import (
     FIXED32,
     FIXED64,
@@ -151,7 +151,7 @@ class WireRecord(Record):
 
     @classmethod
     def _from_message(cls, message: Any, where: str) -> Self:
-        surplus = UnknownFieldSet(message)
+        surplus = unknown_fields(message, where)
         numbers: set[int] = set()
         values = [cls._read(message, field, surplus, numbers, where) for field in cls.wire_fields]
         return cls._make([*values, _surplus_bytes(surplus, numbers)])
@@ -164,6 +164,8 @@ class WireRecord(Record):
             numbers.add(field.number)
         if field.repeated and field.record is not None:  # MIMC repeats nothing but messages
             items, read_item = getattr(message, field.wire_name), field.record.read_item
+            if len(items) > MOST_ITEMS:
+                raise PacketError(f"expected at most {MOST_ITEMS} of these, got {len(items)}", where=place)
             return tuple(read_item(item, f"{place}[{n}]") for n, item in enumerate(items))
         if message.HasField(field.wire_name):
             value = getattr(message, field.wire_name)
@@ -195,7 +197,7 @@ class WireRecord(Record):
                 continue
             try:
                 unknown += self._write(message, field, value)
-            except (TypeError, ValueError, AttributeError, OverflowError):
+            except (TypeError, ValueError, AttributeError, OverflowError, DecodeError):
                 raise self._cannot_encode(field, value) from None
         if not isinstance(self[-1], bytes):
             raise LocalProtocolError(
@@ -251,7 +253,7 @@ class Envelope(WireRecord):
 
     @classmethod
     def _from_message(cls, message: Any, where: str) -> Self:
-        surplus = UnknownFieldSet(message)
+        surplus = unknown_fields(message, where)
         taken: set[int] = set()
         values = [cls._read(message, field, surplus, taken, where) for field in cls.wire_fields]
         kind = cls.message.DESCRIPTOR.fields_by_name["type"]
@@ -315,6 +317,12 @@ class Envelope(WireRecord):
 LARGEST_DIAGNOSED = 16 * 1024
 """Bytes of a broken message that are searched for the place: a peer must not make us walk megabytes in Python."""
 
+MOST_ITEMS = 4096
+"""Of a repeated field; clients and servers are happy with fifty. Each costs far more time than the bytes it takes."""
+
+MOST_UNKNOWN = 256
+"""Unknown fields of one message, for the same reason."""
+
 NOT_ON_THE_WIRE = ("unknown", "body")
 
 _TYPE_NAMES = {
@@ -331,11 +339,28 @@ _TYPE_NAMES = {
 
 def parse(message_class: Any, data: bytes, where: str) -> Any:
     """The protobuf message in ``data``; raises `PacketError` that names the first broken byte."""
+    if not isinstance(data, bytes):
+        raise LocalProtocolError(f"expected bytes, got {type(data).__name__}", where=where)
     try:
         return message_class.FromString(data)
     except DecodeError:
         fault = find_fault(data, message_class.DESCRIPTOR, where) if len(data) <= LARGEST_DIAGNOSED else None
         raise fault or PacketError("expected a protobuf message", where=where, offset=0) from None
+
+
+def unknown_fields(message: Any, where: str) -> Any:
+    """The fields that the message does not know, if they are not too many."""
+    surplus = UnknownFieldSet(message)
+    if len(surplus) > MOST_UNKNOWN:
+        raise PacketError(f"expected at most {MOST_UNKNOWN} unknown fields, got {len(surplus)}", where=where)
+    return surplus
+
+
+def without_unknown(value: Any) -> Any:
+    """A record, or a tuple of them, whose unknown fields are gone at every depth."""
+    if isinstance(value, WireRecord):
+        return value._make([*map(without_unknown, value[:-1]), b""])
+    return tuple(map(without_unknown, value)) if type(value) is tuple else value
 
 
 def text(value: Any, where: str) -> str:
@@ -387,5 +412,4 @@ def _snake(name: str) -> str:
 
 
 def _shorten(value: object) -> str:
-    shown = f"<{len(value)} bytes>" if isinstance(value, (bytes, bytearray)) else repr(value)
-    return shown if len(shown) <= 80 else shown[:77] + "..."
+    return f"<{len(value)} bytes>" if isinstance(value, (bytes, bytearray)) else shown(value)

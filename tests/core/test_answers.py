@@ -330,3 +330,27 @@ def test_a_packet_id_is_a_short_text(packet_id: Any) -> None:
 )
 def test_what_no_client_awaits_cannot_be_sent(body: Any) -> None:
     assert refused(body, "p") == ("send", f"a server sends no {type(body).__name__}")
+
+
+@pytest.mark.parametrize("unknown", [b"\x20\x07", b"\x18\x01", b"\xff\xff"], ids=["type", "sequence", "broken"])
+def test_unknown_fields_cannot_undo_what_was_checked(unknown: bytes) -> None:
+    plain = message(5)
+    body: Any = plain.body
+    sly_body = body.replace(unknown=unknown, sender=body.sender.replace(unknown=unknown))
+    sly = plain.replace(unknown=unknown, body=sly_body)
+    assert encoded(PacketList(packets=(sly,), unknown=unknown)) == encoded(PacketList(packets=(plain,)))
+
+
+@pytest.mark.parametrize("packets", [None, 5, [message(5)]])
+def test_packets_are_a_tuple(packets: Any) -> None:
+    assert refused(PacketList().replace(packets=packets))[0] == "PacketList.packets"
+
+
+@pytest.mark.parametrize("messages", [None, 5])
+def test_messages_of_a_group_are_a_tuple(messages: Any) -> None:
+    assert refused(UcMessageList(group=GROUP).replace(messages=messages))[0] == "UcMessageList.messages"
+
+
+@pytest.mark.parametrize("sender", ["x", None, User(account="a"), User(account="a", uuid=1)])
+def test_an_online_message_has_a_sender_to_answer(sender: Any) -> None:
+    assert refused(OnlineMessage(sender=sender, recipient=BOB), "m")[0] == "OnlineMessage.sender"

@@ -35,6 +35,7 @@ from mimc_proto import (
     Framing,
     LocalProtocolError,
     RemoteProtocolError,
+    ServerConfig,
 )
 from mimc_proto.client import MOST_PINGS
 from mimc_proto.crypto import verify_bind_signature
@@ -544,7 +545,7 @@ def test_a_list_comes_in_ascending_sequence_and_each_sequence_once() -> None:
     [event] = received(the_list(packets=packets))
     assert isinstance(event, MessagesReceived)
     assert [packet.sequence for packet in event.packets] == [5, 6, 7]
-    assert (event.skipped, event.max_sequence) == ((), 9)
+    assert (event.skipped, event.max_sequence) == ((message(7, payload=b"again"),), 9)
 
 
 def test_p2p_and_p2t_come_together() -> None:
@@ -775,3 +776,14 @@ def test_credentials_are_credentials() -> None:
     with pytest.raises(LocalProtocolError, match="expected Credentials, got dict"):
         link.bind({"account": "alice"}, now=0.0)  # type: ignore[arg-type]
     assert link.state is ClientState.READY
+
+
+def test_a_servers_settings_are_none_of_a_client() -> None:
+    with pytest.raises(LocalProtocolError, match="expected a ClientConfig, got a ServerConfig"):
+        new_client(config=ServerConfig())
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "x", None, True])
+def test_how_much_is_taken_is_a_number(wrong: Any) -> None:
+    link, _ = client_in(ClientState.BOUND)
+    assert refusal(link, lambda: link.data_to_send(wrong)).where == "max_bytes"

@@ -417,3 +417,31 @@ def test_no_error_of_a_signature_shows_a_token_or_key(secret: str) -> None:
     for changes in ({"resource": "\ud800"}, {"token": secret.encode()}, {"security_key": secret.encode()}):
         error = refusal(bind_signature, **{**signed, **changes})
         assert not leaks(secret, str(error), repr(error))
+
+
+SIGNED: dict[str, Any] = {
+    "token": "t",
+    "challenge": "c",
+    "chid": 9,
+    "uuid": 1,
+    "resource": "r",
+    "packet_id": "p",
+    "security_key": "AAAA",
+}
+
+
+@pytest.mark.parametrize("field", ["token", "challenge", "resource", "packet_id", "security_key", "method", "kick"])
+def test_only_texts_are_signed(field: str) -> None:
+    with pytest.raises(CryptoError, match="expected text, got int"):
+        bind_signature(**{**SIGNED, field: 5})
+
+
+@pytest.mark.parametrize("field", ["chid", "uuid"])
+def test_only_numbers_are_signed_as_numbers(field: str) -> None:
+    with pytest.raises(CryptoError, match="expected an integer, got str"):
+        bind_signature(**{**SIGNED, field: "9"})
+
+
+def test_what_is_no_text_is_no_signature() -> None:
+    with pytest.raises(CryptoError, match="expected text, got NoneType"):
+        verify_bind_signature(None, **SIGNED)  # type: ignore[arg-type]

@@ -13,6 +13,8 @@ from mimc_proto.errors import (
     ProtocolError,
     QueueFull,
     RemoteProtocolError,
+    shown,
+    shown_name,
 )
 
 PROTOCOL_ERRORS = [ProtocolError, LocalProtocolError, CryptoError, QueueFull, RemoteProtocolError, PacketError]
@@ -86,3 +88,12 @@ def test_errors_that_say_the_same_are_equal() -> None:
     assert one != PacketError("broken", where="here", offset=4)
     assert one != RemoteProtocolError("broken", where="here", offset=3)
     assert one != ("broken", "here", 3)
+
+
+def test_what_an_error_shows_is_short_and_on_one_line() -> None:
+    assert shown("a\nb") == "'a\\nb'"
+    assert shown("x" * 79) == "'" + "x" * 76 + "..."
+    assert shown_name("PING") == "PING"
+    assert shown_name(None) == "None"
+    assert shown_name("X\nERROR") == "'X\\nERROR'"
+    assert len(shown_name("x" * 1000)) == 80

@@ -457,7 +457,12 @@ def test_a_time_that_no_clock_shows_is_refused(now: float) -> None:
     assert refusal(link, lambda: link.handle_timer(now)).where == "now"
 
 
-@pytest.mark.parametrize("now", [math.nan, -math.inf, -1e300])
+def test_a_time_that_is_none_is_refused() -> None:
+    link, _ = client_in(ClientState.BOUND)
+    assert "NaN" in refusal(link, lambda: link.handle_timer(math.nan)).problem
+
+
+@pytest.mark.parametrize("now", [-math.inf, -1e300])
 def test_a_time_that_is_before_every_other_changes_nothing(now: float) -> None:
     link, _ = client_in(ClientState.BOUND)
     before = inside(link)

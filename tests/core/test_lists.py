@@ -99,3 +99,16 @@ def test_a_list_that_cannot_be_acknowledged_is_refused() -> None:
     with pytest.raises(PacketError) as caught:
         read_list(listed(message(3), max_sequence=None), 7, "pc")
     assert caught.value.where == "MIMCPacket.COMPOUND.maxSequence"
+
+
+def test_the_first_of_two_with_one_sequence_counts_and_the_other_is_kept() -> None:
+    event = read(message(3, b"one"), message(3, b"two"))
+    assert event.packets == (message(3, b"one"),)
+    assert event.skipped == (message(3, b"two"),)
+
+
+def test_a_peers_text_does_not_fill_the_log() -> None:
+    with pytest.raises(PacketError) as caught:
+        read_list(listed(message(3), resource="x\n" * 100_000), 7, "pc")
+    assert len(str(caught.value)) < 200
+    assert "\n" not in str(caught.value)

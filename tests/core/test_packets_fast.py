@@ -467,3 +467,8 @@ def test_a_server_reads_no_list(text: str) -> None:
 def test_a_marked_request_is_read_as_always() -> None:
     marked = packet(P2P.replace(payload=MARKED.encode()))
     assert decode_request(marked.encode()) == marked
+
+
+@pytest.mark.parametrize("count", [4096, 4097])
+def test_both_decoders_agree_on_how_long_a_list_may_be(count: int) -> None:
+    agree(envelope(6, encode_field(4, LENGTH, Packet(body=P2P, sequence=1).encode()) * count))

@@ -247,7 +247,7 @@ def test_a_pull_has_to_name_who_pulls(encoded: str, missing: str) -> None:
 def test_a_list_of_too_many_packets_is_refused_whole() -> None:
     item = encode_field(4, LENGTH, b"")
     assert len(PacketList.decode(item * 4096).packets) == 4096
-    with pytest.raises(PacketError, match="expected at most 4096 packets, got 4097"):
+    with pytest.raises(PacketError, match="expected at most 4096 of these, got 4097"):
         PacketList.decode(item * 4097)
 
 

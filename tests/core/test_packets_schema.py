@@ -45,7 +45,7 @@ from mimc_proto.packets import (
     User,
     WireRecord,
 )
-from mimc_proto.packets.schema import BadPacket, Envelope, Field, text
+from mimc_proto.packets.schema import BadPacket, Envelope, Field, text, without_unknown
 from mimc_proto.packets.wire import FIXED32, FIXED64, GROUP_START, LENGTH, VARINT, expected_wire_type, walk
 
 # So many classes have enough examples together.
@@ -546,3 +546,29 @@ def test_the_place_is_only_searched_for_in_messages_of_a_usual_size(size: int, o
     with pytest.raises(PacketError) as caught:
         Packet.decode(data)
     assert caught.value.offset in (offset, offset + 1)
+
+
+def test_a_message_of_too_many_unknown_fields_is_refused() -> None:
+    field = encode_field(99, VARINT, 1)
+    assert User.decode(field * 256).unknown == field * 256
+    with pytest.raises(PacketError, match="expected at most 256 unknown fields, got 257"):
+        User.decode(field * 257)
+
+
+def test_only_bytes_are_decoded() -> None:
+    with pytest.raises(LocalProtocolError, match="expected bytes, got str"):
+        Packet.decode("abc")  # type: ignore[arg-type]
+
+
+def test_unknown_fields_inside_that_are_no_protobuf_are_the_callers_mistake() -> None:
+    broken = P2PMessage(recipient=User(unknown=b"\xff\xff"))
+    with pytest.raises(LocalProtocolError, match=r"P2PMessage\.recipient"):
+        broken.encode()
+
+
+def test_unknown_fields_can_be_dropped_at_every_depth() -> None:
+    user = User(account="a", unknown=b"\xf8\x06\x01")
+    ping = UcPing(groups=(Group(topic_id=1, unknown=b"\xf8\x06\x01"),), unknown=b"\xf8\x06\x01")
+    packet = Packet(body=UcPacket(user=user, packet_id="p", body=ping), unknown=b"\xf8\x06\x01")
+    clean = UcPacket(user=User(account="a"), packet_id="p", body=UcPing(groups=(Group(topic_id=1),)))
+    assert without_unknown(packet) == Packet(body=clean)

@@ -177,3 +177,9 @@ def test_a_message_of_an_unlimited_group_gets_its_user_and_its_id() -> None:
 def test_what_only_a_server_sends_is_refused(body: Any) -> None:
     with pytest.raises(LocalProtocolError, match="a client sends no"):
         encoded(body)
+
+
+def test_a_packet_has_to_fit_what_servers_take() -> None:
+    ping = UcPing(groups=tuple(Group(app_id=1 << 63, topic_id=1 << 63) for _ in range(4000)))
+    with pytest.raises(LocalProtocolError, match="expected at most 61440 bytes"):
+        encoder().encode(ping, "p")

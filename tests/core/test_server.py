@@ -26,7 +26,7 @@ from support.links import (
     server_in,
 )
 
-from mimc_proto import Framing, LocalProtocolError, ServerConfig, ServerState
+from mimc_proto import ClientConfig, Framing, LocalProtocolError, ServerConfig, ServerState
 from mimc_proto.events import (
     BadPacket,
     BindRequested,
@@ -728,3 +728,14 @@ def test_commands_count_until_the_queue_is_empty() -> None:
     link.data_to_send(1)
     assert link.pending == MOST_COMMANDS - 1
     breakage(link, peer.command("UBND"))
+
+
+def test_a_clients_settings_are_none_of_a_server() -> None:
+    with pytest.raises(LocalProtocolError, match="expected a ServerConfig, got a ClientConfig"):
+        new_server(config=ClientConfig())
+
+
+def test_the_token_is_forgotten_when_its_user_is_in() -> None:
+    link, _ = server_in(ServerState.BOUND)
+    assert TOKEN not in str(inside(link))
+    assert not any(isinstance(value, BindRequested) and value.bind.token for value in inside(link).values())

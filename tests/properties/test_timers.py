@@ -65,7 +65,7 @@ def test_any_float_is_a_time_or_refused(state: Any, now: float, data: st.DataObj
         lambda: talk.link.close(now),
     ]
     act = data.draw(st.sampled_from(acts))
-    if now > 1e12:
+    if math.isnan(now) or now > 1e12:
         assert refusal(talk.link, act).where == "now"
     else:
         act()

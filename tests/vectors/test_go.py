@@ -144,7 +144,7 @@ def test_a_signature_is_that_of_the_client(entry: dict[str, Any]) -> None:
     # Other servers are signed by the raw function only.
     signed = {
         "challenge": entry["challenge"],
-        "chid": entry["chid"],
+        "chid": str(entry["chid"]),
         "client_attrs": entry["client_attrs"],
         "cloud_attrs": entry["cloud_attrs"],
         "from": f"{entry['uuid']}@xiaomi.com/{entry['resource']}",

@@ -86,7 +86,7 @@ class LinkProtocol(asyncio.Protocol):
             self._timer.cancel()
         when = self.link.get_timer()
         self._timer = None if when is None else self._loop.call_at(when, self._on_timer)
-        if self.link.close_expected() is not None:
+        if self._writable and self.link.close_expected() is not None:
             self._transport.close()  # it writes first what it was given
 
     def _on_timer(self) -> None:

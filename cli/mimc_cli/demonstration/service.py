@@ -86,7 +86,8 @@ class Service:
             package=user.package,
             now=protocol.now(),
         ):
-            account.online.append(protocol)
+            if protocol not in account.online:
+                account.online.append(protocol)
             self._say(f"server: {user.account}/{request.resource} is online, {len(account.inbox)} waiting")
             if account.inbox:
                 self._deliver(account, account.inbox)
@@ -101,9 +102,11 @@ class Service:
             case P2TMessage(recipient=Group(topic_id=topic)) as message if topic == TOPIC:
                 others = [account for account in self.accounts.values() if account is not sender]
                 self._store(protocol, sender, packet, message, others)
-            case _:
-                refusal = PacketAck(packet_id=packet.packet_id or "", code=404, error_message="no such receiver")
+            case P2PMessage() | P2TMessage() if packet.packet_id:
+                refusal = PacketAck(packet_id=packet.packet_id, code=404, error_message="no such receiver")
                 protocol.link.send(refusal, now=protocol.now())
+            case _:
+                pass
 
     def _store(
         self,
