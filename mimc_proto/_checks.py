@@ -39,11 +39,11 @@ def read_strictly(record: type[R], data: bytes) -> R:
 
 def check_text(value: str, where: str, most: int, *, empty: bool = False, secret: bool = False) -> str:
     """A text of the caller that can be encoded and has 1 (``empty``: 0) to ``most`` bytes."""
-    kind = f"a {type(value).__name__}" if secret else shown(value)
     try:
         size = len(value.encode())
     except (AttributeError, UnicodeEncodeError):
-        raise LocalProtocolError(f"expected text that UTF-8 can carry, got {kind}", where=where) from None
+        got = f"a {type(value).__name__}" if secret else shown(value)
+        raise LocalProtocolError(f"expected text that UTF-8 can carry, got {got}", where=where) from None
     if size > most or not (size or empty):
         raise LocalProtocolError(f"expected {0 if empty else 1} to {most} bytes, got {size}", where=where)
     return value

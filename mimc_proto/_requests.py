@@ -74,9 +74,7 @@ class RequestEncoder:
         """Any request; what it leaves out is filled in. Raises `LocalProtocolError` for what a client cannot send."""
         packet = Packet(packet_id=packet_id, package=self._package, body=self._complete(body, packet_id)).encode()
         if len(packet) > MAX_PACKET:
-            raise LocalProtocolError(
-                f"expected at most {MAX_PACKET} bytes, got a packet of {len(packet)}", where="send"
-            )
+            raise LocalProtocolError(f"expected at most {MAX_PACKET} bytes, got {len(packet)}", where="send")
         return packet
 
     def _complete(self, body: Request, packet_id: str) -> Body:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from ._options import keys_from_options
-from ._output import to_line
+from ._output import standard_output, to_line
 from ._sources import read_sources
 from .decoding import DIRECTIONS, PLAIN_MESSAGES, Decoder, decode_plain
 
@@ -73,22 +72,22 @@ def decode(
     binary, one frame or many, of the TCP and the WebSocket framing. A CONN and its answer in the input give the
     body key of what follows.
 
-    Exit status: 0, or 1 if anything was broken, or 2 for wrong usage.
+    Exit status: 0, or 1 if anything was broken, or 2 for wrong usage or output that cannot be written; 130 and 141 if
+    interrupted or if nobody reads the output.
     """
     keys = keys_from_options(body_key, challenge, udid, security_key)
     decoder = Decoder(keys, direction=None if direction == "auto" else direction, hide_secrets=hide_secrets)
-    output = sys.stdout.buffer  # whatever the locale, JSON is UTF-8
     broken = False
-    for name, data in read_sources(source, max_bytes):
-        if not data:
-            click.echo(f"mimc decode: {name} is empty", err=True)
-        objects: Iterator[dict[str, Any]] = decoder.decode(data)
-        if plain is not None:
-            objects = iter([decode_plain(plain, data, hide_secrets=hide_secrets)])
-        for shown in objects:
-            if len(source) > 1:
-                shown = {"source": name, **shown}
-            output.write(to_line(shown, pretty=pretty))
-            broken = broken or "broken" in shown
-    output.flush()
+    with standard_output() as output:
+        for name, data in read_sources(source, max_bytes):
+            if not data:
+                click.echo(f"mimc decode: {name} is empty", err=True)
+            objects: Iterator[dict[str, Any]] = decoder.decode(data)
+            if plain is not None:
+                objects = iter([decode_plain(plain, data, hide_secrets=hide_secrets)])
+            for shown in objects:
+                if len(source) > 1:
+                    shown = {"source": name, **shown}
+                output.write(to_line(shown, pretty=pretty))
+                broken = broken or "broken" in shown
     ctx.exit(1 if broken else 0)
