@@ -39,17 +39,6 @@ def test_output_that_nobody_reads_is_no_traceback(command: list[str]) -> None:
 
 
 def test_closed_output_is_said_in_one_line() -> None:
-    code = (
-        "import sys; sys.stdout = None; from mimc_cli.main import main; sys.argv[1:] = ['decode', '"
-        + PING
-        + "']; main()"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    code = f"import sys; sys.stdout = None; from mimc_cli.main import mimc; mimc(['decode', '{PING}'])"
+    result = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert (result.returncode, result.stderr) == (2, "mimc: standard output is closed\n")

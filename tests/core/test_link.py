@@ -561,3 +561,10 @@ def test_the_sender_of_every_packet_is_whoever_logged_in(framing: Framing) -> No
     assert event.packet.body.sender == ME  # type: ignore[union-attr]
     assert event.id == f"{PREFIX}_3"
     assert client.resource == RESOURCE
+
+
+@pytest.mark.parametrize("now", [math.nan, -math.inf, -2e12])
+def test_a_link_begins_at_a_time(now: float) -> None:
+    with pytest.raises(LocalProtocolError) as caught:
+        new_client(now=now)
+    assert caught.value.where == "now"

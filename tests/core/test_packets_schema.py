@@ -572,3 +572,10 @@ def test_unknown_fields_can_be_dropped_at_every_depth() -> None:
     packet = Packet(body=UcPacket(user=user, packet_id="p", body=ping), unknown=b"\xf8\x06\x01")
     clean = UcPacket(user=User(account="a"), packet_id="p", body=UcPing(groups=(Group(topic_id=1),)))
     assert without_unknown(packet) == Packet(body=clean)
+
+
+def test_a_field_that_comes_too_often_is_refused() -> None:
+    group = encode_field(1, LENGTH, b"")
+    assert len(UcPing.decode(group * 4096).groups) == 4096
+    with pytest.raises(PacketError, match="expected at most 4096 of these, got 4097"):
+        UcPing.decode(group * 4097)
