@@ -538,14 +538,15 @@ def test_status_and_type_decode_to_members() -> None:
     assert Packet.numbers[PacketList] == PacketType.COMPOUND
 
 
-@pytest.mark.parametrize(("size", "offset"), [(16 * 1024, 16 * 1024 - 1), (16 * 1024 + 1, 0)])
+@pytest.mark.parametrize(("size", "offset"), [(16 * 1024, 16 * 1024), (16 * 1024 + 1, 0)])
 def test_the_place_is_only_searched_for_in_messages_of_a_usual_size(size: int, offset: int) -> None:
-    padding = bytes(size - len(encode_field(99, LENGTH, bytes(16_000))) + 16_000 - 1)
-    data = encode_field(99, LENGTH, padding) + b"\x2a"
+    """The tag at the end is cut off; in a longer message nobody looks for it."""
+    head = len(encode_field(99, LENGTH, bytes(16_000))) - 16_000
+    data = encode_field(99, LENGTH, bytes(size - head - 1)) + b"\x2a"
     assert len(data) == size
     with pytest.raises(PacketError) as caught:
         Packet.decode(data)
-    assert caught.value.offset in (offset, offset + 1)
+    assert caught.value.offset == offset
 
 
 def test_a_message_of_too_many_unknown_fields_is_refused() -> None:

@@ -738,4 +738,3 @@ def test_a_clients_settings_are_none_of_a_server() -> None:
 def test_the_token_is_forgotten_when_its_user_is_in() -> None:
     link, _ = server_in(ServerState.BOUND)
     assert TOKEN not in str(inside(link))
-    assert not any(isinstance(value, BindRequested) and value.bind.token for value in inside(link).values())
