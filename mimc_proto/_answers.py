@@ -14,6 +14,7 @@ from .config import ServerConfig
 from .errors import LocalProtocolError
 from .packets import (
     Body,
+    Group,
     ListStatus,
     OnlineMessage,
     OnlineMessageAck,
@@ -79,6 +80,8 @@ class AnswerEncoder:
         elif not packet_id:
             raise LocalProtocolError("expected the packet id of the request, got none", where="packet_id")
         check_text(packet_id, "packet_id", MAX_ID)
+        if timestamp is not None:
+            _number(timestamp, "Packet.timestamp")
         encoded = self._envelope(packet_id, self._complete(body, packet_id), timestamp)
         return self._check_size(encoded, "UcMessageList") if type(body) is UcMessageList else encoded
 
@@ -201,6 +204,9 @@ class AnswerEncoder:
         if isinstance(body, OnlineMessageAck):
             own = {"uuid": self._user.uuid, "resource": self._user.resource}
             return body.replace(**{name: value for name, value in own.items() if getattr(body, name) is None})
+        group = getattr(body, "group", None)
+        if isinstance(group, Group) and (group.app_id is None or group.topic_id is None):
+            raise LocalProtocolError("expected a group with app_id and topic_id", where=f"{type(body).__name__}.group")
         if isinstance(body, (UcJoinAnswer, UcQuitAnswer)):
             body = body.replace(text=body.text or "")
         elif isinstance(body, UcMessageList):

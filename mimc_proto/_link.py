@@ -30,6 +30,9 @@ __all__ = ["Link", "Trace"]
 Trace = Callable[[str, str, float], None]
 """A trace hook: direction (``"in"`` or ``"out"``), a summary without secrets or texts, the time."""
 
+MOST_LEARNED = 64
+"""How often a link looks for its peer's usual header: one whose headers always differ would keep it looking."""
+
 LATEST = 1e12
 """Times beyond this are no seconds of any clock, and too large for sums to be exact."""
 
@@ -55,6 +58,7 @@ class Link(abc.ABC, Generic[S, E]):
         "_decoder",
         "_events",
         "_last_received",
+        "_learned",
         "_limits",
         "_now",
         "_phase_at",
@@ -107,6 +111,7 @@ class Link(abc.ABC, Generic[S, E]):
         self._answer_at: float | None = None  # any whole frame answers
         self._close_at: float | None = None
         self._receive_template: HeaderTemplate | None = None
+        self._learned = 0
         self._send_template: HeaderTemplate | None = None
 
     # ------------------------------------------------------------------------------------------------ the outside
@@ -241,7 +246,8 @@ class Link(abc.ABC, Generic[S, E]):
         if self._trace is not None:
             self._trace("in", f"{shown_name(header.cmd)} id={shown_name(header.id)} {len(payload)} bytes", self._now)
         if header.cmd == Command.SECMSG:
-            if self.framing is _TCP and self._secret is not None and header.id:
+            if self.framing is _TCP and self._secret is not None and header.id and self._learned < MOST_LEARNED:
+                self._learned += 1
                 self._receive_template = HeaderTemplate.learn(header_bytes, header)
             self._on_secmsg(header.id or "", header.cipher, payload)
         else:

@@ -354,3 +354,14 @@ def test_messages_of_a_group_are_a_tuple(messages: Any) -> None:
 @pytest.mark.parametrize("sender", ["x", None, User(account="a"), User(account="a", uuid=1)])
 def test_an_online_message_has_a_sender_to_answer(sender: Any) -> None:
     assert refused(OnlineMessage(sender=sender, recipient=BOB), "m")[0] == "OnlineMessage.sender"
+
+
+@pytest.mark.parametrize("group", [Group(), Group(app_id=1), Group(topic_id=1)])
+def test_a_group_has_both_its_ids(group: Group) -> None:
+    assert refused(UcDismiss(group=group))[0] == "UcDismiss.group"
+
+
+@pytest.mark.parametrize("timestamp", [-1, 1 << 63, "now"])
+def test_a_timestamp_is_milliseconds(timestamp: Any) -> None:
+    with pytest.raises(LocalProtocolError, match="timestamp"):
+        encoded(UcDismiss(group=GROUP), timestamp=timestamp)

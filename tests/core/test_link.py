@@ -37,7 +37,7 @@ from mimc_proto import (
     ServerConfig,
     ServerState,
 )
-from mimc_proto._link import LATEST, Link
+from mimc_proto._link import LATEST, MOST_LEARNED, Link
 from mimc_proto.events import BadPacket, CloseReason, Ignored, LinkClosed, PacketReceived, PongReceived
 from mimc_proto.framing import EMPTY_FRAME
 from mimc_proto.packets import PacketAck, Pull, UcPong, UnknownBody
@@ -568,3 +568,15 @@ def test_a_link_begins_at_a_time(now: float) -> None:
     with pytest.raises(LocalProtocolError) as caught:
         new_client(now=now)
     assert caught.value.where == "now"
+
+
+def test_a_link_does_not_look_for_the_usual_header_for_ever() -> None:
+    link, peer = client_in(ClientState.BOUND)
+    for number in range(2 * MOST_LEARNED):
+        packet = peer.read(peer.push(UnknownBody(type=99), "a")).payload
+        link.receive_data(peer.frame(peer.header("SECMSG", "a", err_code=number), packet), 1.0)
+    learnt = link._receive_template
+    assert names(link.events()) == ["PacketReceived"] * 2 * MOST_LEARNED
+    link.receive_data(peer.push(PacketAck(packet_id="1"), "b"), 1.0)
+    assert names(link.events()) == ["AckReceived"]
+    assert link._receive_template is learnt
