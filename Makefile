@@ -8,12 +8,13 @@ READY := .venv/.ready
 PYTEST := pytest --numprocesses=auto --maxprocesses=4
 
 # What the tests import; grpcio-tools is not among them because it does not go with an old protobuf.
-TEST_TOOLS := hypothesis pytest pytest-xdist
+TEST_TOOLS := anyio hypothesis pytest pytest-xdist trio uvloop
 LOWEST = $(shell $(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-	print(*(d.replace(">=", "==") for d in p["dependencies"] + p["optional-dependencies"]["cli"]))')
+	print(*(d.replace(">=", "==") for d in p["dependencies"] + sum(map(p["optional-dependencies"].get, \
+	("cli", "http", "server")), [])))')
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo bench proto format test-compat clean
+.PHONY: help test demo bench bench-asyncio proto format test-compat clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,6 +34,9 @@ demo: $(READY) ## a server and clients on this machine
 bench: $(READY) ## the numbers in the documentation
 	$(BIN)/python benchmarks/run.py
 
+bench-asyncio: $(READY) ## the asyncio client against an acker on the other core
+	$(BIN)/python benchmarks/asyncio_client.py
+
 proto: $(READY) ## make mimc_proto/pb/ from proto/
 	$(BIN)/python proto/generate.py
 
@@ -51,16 +55,16 @@ clean: ## remove everything that make has made
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,cli]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,cli,http,server]'
 	@touch $@
 
 .venv-lowest/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -e '.[cli]' $(TEST_TOOLS) $(LOWEST)
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -e '.[cli,http,server]' $(TEST_TOOLS) $(LOWEST)
 	@touch $@
 
 .venv-newest/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy=eager \
-		-e '.[cli]' $(TEST_TOOLS)
+		-e '.[cli,http,server]' $(TEST_TOOLS)
 	@touch $@

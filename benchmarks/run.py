@@ -14,12 +14,18 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from statistics import median
 
 from mimc_proto import ClientConnection, Credentials, ServerConnection
 from mimc_proto.crypto import rc4
 from mimc_proto.events import AckReceived, MessagesReceived, PacketReceived
 from mimc_proto.packets import P2PMessage, Packet, PacketAck, PacketList, User
+
+sys.path.insert(0, str(Path(__file__).parent))  # also when imported
+
+import sessions
 
 ROUNDS = 150
 COUNT = 250  # operations a round: a few milliseconds, so that some rounds meet a quiet machine
@@ -196,12 +202,16 @@ def idle_link() -> tuple[float, float]:
 
 
 IDLE_KIB = 3.0
+IDLE_SESSION_KIB = 8.0
 
 FIGURES: tuple[tuple[str, Prepare, float], ...] = (
     ("encode a 100-byte p2p message", encode_p2p, 4.5),
     ("take in a PACKET_ACK", receive_ack, 5.5),
     ("take in a COMPOUND of 20, a message", receive_list, 5.0),
     ("server: p2p message in, ack out", serve_p2p, 12.0),
+    ("session: send, from the call to the frame", partial(sessions.send, COUNT), 7.0),
+    ("session: from the ack to the verdict", partial(sessions.verdict, COUNT), 7.0),
+    ("session: deliver and ack a list, a message", partial(sessions.receive, COUNT), 8.0),
 )
 
 
@@ -219,7 +229,7 @@ def main() -> int:
         print("\r" + " " * 20 + "\r", end="", file=sys.stderr)
     every = [one for ones in units.values() for one in ones]
     print(f"unit: one fresh-key rc4 of 150 bytes, best {min(every) * 1e6:.2f} us, median {median(every) * 1e6:.2f} us")
-    print(f"\n{'':38}{'units':>8}{'target':>8}{'median':>8}{'us':>8}")
+    print(f"\n{'':46}{'units':>8}{'target':>8}{'median':>8}{'us':>8}")
     missed = False
     for name, _, target in FIGURES:
         best = min(times[name])
@@ -227,11 +237,15 @@ def main() -> int:
         usual = median(taken / one for taken, one in zip(times[name], units[name], strict=True))
         missed |= figure > target
         verdict = "  MISSED" if figure > target else ""
-        print(f"{name:38}{figure:8.2f}{target:8.1f}{usual:8.2f}{best * 1e6:8.2f}{verdict}")
-    print(f"\n{'':38}{'KiB':>8}{'target':>8}")
+        print(f"{name:46}{figure:8.2f}{target:8.1f}{usual:8.2f}{best * 1e6:8.2f}{verdict}")
+    print(f"\n{'':46}{'KiB':>8}{'target':>8}")
     for side, size in zip(("client", "server"), idle_link(), strict=True):
         missed |= size > IDLE_KIB
-        print(f"{f'idle {side} link':38}{size:8.2f}{IDLE_KIB:8.1f}{'  MISSED' if size > IDLE_KIB else ''}")
+        print(f"{f'idle {side} link':46}{size:8.2f}{IDLE_KIB:8.1f}{'  MISSED' if size > IDLE_KIB else ''}")
+    size = sessions.idle()
+    missed |= size > IDLE_SESSION_KIB
+    print(f"{'idle session':46}{size:8.2f}{IDLE_SESSION_KIB:8.1f}{'  MISSED' if size > IDLE_SESSION_KIB else ''}")
+    print(f"{'idle session, its memory of repeats full':46}{sessions.idle(200, remembered=400):8.2f}")
     return missed
 
 

@@ -240,6 +240,6 @@ def _number(value: int | None, where: str) -> int:
 
 
 def _code(value: int, where: str) -> int:
-    if not isinstance(value, int) or value not in CODES:
+    if not isinstance(value, int) or not CODES.start <= value < CODES.stop:  # `in` walks the range for an IntEnum
         raise LocalProtocolError(f"expected a number of 32 bits, got {value!r}", where=where)
     return value

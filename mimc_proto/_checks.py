@@ -8,7 +8,10 @@ from .crypto import MAX_KEY, security_key_bytes
 from .errors import CryptoError, LocalProtocolError, PacketError, RemoteProtocolError, shown
 from .packets import WireRecord
 
-__all__ = ["MAX_ID", "MAX_NAME", "MAX_TOKEN", "check_text", "link_secret", "read_strictly"]
+__all__ = ["MAX_ID", "MAX_NAME", "MAX_TOKEN", "check_number", "check_text", "later", "link_secret", "read_strictly"]
+
+LATEST = 1e12
+"""Times beyond this are no seconds of any clock, and too large for sums to be exact."""
 
 MAX_NAME, MAX_TOKEN = 1024, 2048
 """Bytes of an account, package or bizType, and of a token: BIND has to fit the 4 KiB, a message the 64 KiB that
@@ -47,3 +50,24 @@ def check_text(value: str, where: str, most: int, *, empty: bool = False, secret
     if size > most or not (size or empty):
         raise LocalProtocolError(f"expected {0 if empty else 1} to {most} bytes, got {size}", where=where)
     return value
+
+
+def check_number(value: int, where: str, end: int = 1 << 63) -> int:
+    """A whole number of the caller from 0 up to, but not including, ``end``."""
+    if type(value) is not int or not 0 <= value < end:
+        raise LocalProtocolError(f"expected a whole number from 0 to {end - 1}, got {shown(value)}", where=where)
+    return value
+
+
+def later(before: float, now: float) -> float:
+    """The time it is now: a clock that goes back stands still."""
+    try:
+        if now > before:
+            if now > LATEST:
+                raise LocalProtocolError(f"expected seconds below {LATEST:g}, got {now}", where="now")
+            return now
+        if now != now:
+            raise LocalProtocolError("expected seconds, got NaN", where="now")
+    except TypeError:
+        raise LocalProtocolError(f"expected seconds as a number, got {now!r}", where="now") from None
+    return before

@@ -48,27 +48,27 @@ def wants_answer(body: Request) -> bool:
 class RequestEncoder:
     """Encodes the MIMCPackets of one bound user."""
 
-    __slots__ = ("_messages", "_package", "_user")
+    __slots__ = ("_package", "messages", "user")
 
     def __init__(self, user: User, package: str) -> None:
         """``user`` has all four fields: the sender of everything. Raises `LocalProtocolError` if it has not."""
         for name in ("app_id", "account", "uuid", "resource"):
             if getattr(user, name) is None:
                 raise LocalProtocolError("expected a value, got none", where=f"Credentials.{name}")
-        self._messages = MessageEncoder(user, package)
+        self.messages = MessageEncoder(user, package)
         self._package = package
-        self._user = user
+        self.user = user
 
     def p2p(self, packet_id: bytes, account: str, payload: bytes, is_store: bool, biz_type: str | None) -> bytes:
         """A message to a user."""
         check_text(account, "account", MAX_NAME)
-        return self._messages.p2p(packet_id, account.encode(), payload, is_store, _biz_type(biz_type))
+        return self.messages.p2p(packet_id, account.encode(), payload, is_store, _biz_type(biz_type))
 
     def p2t(self, packet_id: bytes, topic_id: int, payload: bytes, is_store: bool, biz_type: str | None) -> bytes:
         """A message to a normal group."""
         if not isinstance(topic_id, int) or not 0 <= topic_id <= LAST_TOPIC:
             raise LocalProtocolError(f"expected a number from 0 to 2**64 - 1, got {topic_id!r}", where="topic_id")
-        return self._messages.p2t(packet_id, topic_id, payload, is_store, _biz_type(biz_type))
+        return self.messages.p2t(packet_id, topic_id, payload, is_store, _biz_type(biz_type))
 
     def encode(self, body: Request, packet_id: str) -> bytes:
         """Any request; what it leaves out is filled in. Raises `LocalProtocolError` for what a client cannot send."""
@@ -78,7 +78,7 @@ class RequestEncoder:
         return packet
 
     def _complete(self, body: Request, packet_id: str) -> Body:
-        user = self._user
+        user = self.user
         if isinstance(body, _MESSAGES):
             to = body.recipient
             if isinstance(to, WireRecord) and to.app_id is None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from typing import Protocol, TypeVar
+
 from ._checks import MAX_ID, check_text, read_strictly
 from ._link import Link, Trace
 from ._lists import read_list
@@ -51,6 +54,18 @@ KICK = "0"
 MOST_PINGS = 8
 """Control frames that wait while the transport cannot write: any of them is as good as one PING more."""
 
+
+class Unencoded(Protocol):
+    """A message that is encoded when it is taken."""
+
+    taken: bool
+
+    def encode(self, requests: RequestEncoder, packet_id: bytes, /) -> bytes:
+        """The plain MIMCPacket."""
+
+
+M = TypeVar("M", bound=Unencoded)
+
 _SEND = ClientInput.SEND  # an enum's attributes are slow to reach
 _SENDING = (ClientState.BOUND, ClientState.UNBINDING)
 
@@ -81,6 +96,7 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         "_stalled_at",
         "_udid",
         "config",
+        "pings",
         "resource",
     )
 
@@ -113,6 +129,8 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         self._udid = udid
         self._challenge = ""
         self._counter = 0
+        self.pings = 0
+        """PINGs queued so far."""
         self._credentials: Credentials | None = None
         self._encoder: RequestEncoder | None = None
         self._last_sent = self._now
@@ -253,6 +271,27 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         self._counter += 1
         return packet_id
 
+    def encrypt_now(self, queue: OrderedDict[str, M], max_bytes: int) -> list[bytes]:
+        """Take messages out of a queue of the caller's, by packet id, and straight to frames (in state BOUND).
+
+        For whoever keeps messages himself, because they outlive the link: what this gives goes behind what
+        `data_to_send` gave, which has to be nothing more. Stops when ``max_bytes`` are reached.
+        """
+        frames: list[bytes] = []
+        size, requests, encrypt = 0, self._requests, self._encrypt
+        while queue and size < max_bytes:
+            packet_id, message = queue.popitem(last=False)
+            message.taken = True
+            id_bytes = packet_id.encode()
+            frame = encrypt((id_bytes, message.encode(requests, id_bytes), True))
+            frames.append(frame)
+            size += len(frame)
+        self._taken(True)
+        if self._trace is not None:
+            for frame in frames:
+                self._trace("out", f"{len(frame)} bytes", self._now)
+        return frames
+
     # ------------------------------------------------------------------------------------------------------ timers
 
     def get_timer(self) -> float | None:
@@ -299,6 +338,7 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         if len(self._control) < MOST_PINGS:
             header = self._header(Command.PING, self._next_id(), self._credentials)
             self._control.append(self._frame(header.encode(), b""))
+            self.pings += 1
         self._taken(True)
 
     def _may_send(self) -> bool:

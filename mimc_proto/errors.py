@@ -11,11 +11,20 @@ from __future__ import annotations
 __all__ = [
     "CryptoError",
     "LocalProtocolError",
+    "LoginError",
+    "LoginTimeout",
     "MimcError",
     "PacketError",
     "ProtocolError",
     "QueueFull",
     "RemoteProtocolError",
+    "ResolverError",
+    "SendError",
+    "SendFailed",
+    "SendRejected",
+    "SendTimeout",
+    "SessionEnded",
+    "TokenError",
 ]
 
 
@@ -65,7 +74,7 @@ class CryptoError(LocalProtocolError, ValueError):
     """A key, challenge or id cannot be used: it has the wrong length, alphabet or encoding."""
 
 
-class QueueFull(LocalProtocolError):  # noqa: N818 (the name of design.md, and of queue.Full)
+class QueueFull(LocalProtocolError):
     """The limit of messages or bytes that may wait to be sent is reached; send again when some are written."""
 
 
@@ -75,6 +84,69 @@ class RemoteProtocolError(ProtocolError):
 
 class PacketError(ProtocolError):
     """The contents of one packet cannot be read; the link it came on goes on."""
+
+
+class TokenError(ProtocolError):
+    """There is no usable token: the token endpoint failed, or a field of its answer is missing or wrong."""
+
+
+class ResolverError(ProtocolError):
+    """There are no usable addresses: the resolver failed, or its answer is wrong or does not have the domain."""
+
+
+class LoginError(MimcError):
+    """The first login was refused, for a reason that trying again does not change.
+
+    ``error_type``, ``error_reason`` and ``error_desc`` are the frontend's words.
+    """
+
+    def __init__(self, problem: str, *, error_type: str = "", error_reason: str = "", error_desc: str = "") -> None:
+        self.error_type, self.error_reason, self.error_desc = error_type, error_reason, error_desc
+        super().__init__(problem)
+
+
+class LoginTimeout(LoginError, TimeoutError):
+    """Nobody was online in time; the text says what had gone wrong last."""
+
+
+class SendError(MimcError):
+    """A message got another verdict than its acknowledgement. ``packet_id`` is its id."""
+
+    def __init__(self, problem: str, *, packet_id: str) -> None:
+        self.packet_id = packet_id
+        super().__init__(f"{problem} (packet {shown_name(packet_id)})")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+class SendRejected(SendError):
+    """The server refused the message; ``code`` and ``text`` are its words."""
+
+    def __init__(self, *, packet_id: str, code: int, text: str) -> None:
+        self.code, self.text = code, text
+        super().__init__(f"refused with code {code}: {shown_name(text or 'no reason given')}", packet_id=packet_id)
+
+
+class SendFailed(SendError):
+    """No acknowledgement came; only if ``may_have_arrived`` is False was the message certainly never sent."""
+
+    def __init__(self, problem: str, *, packet_id: str, may_have_arrived: bool) -> None:
+        self.may_have_arrived = may_have_arrived
+        arrived = "it may have arrived" if may_have_arrived else "it was never sent"
+        super().__init__(f"{problem}; {arrived}", packet_id=packet_id)
+
+
+class SendTimeout(SendFailed, TimeoutError):
+    """No acknowledgement came in time."""
+
+
+class SessionEnded(MimcError):
+    """The user is logged out for good: kicked, logged out or closed; ``reason`` is the session's `EndReason`."""
+
+    def __init__(self, problem: str, *, reason: object = None) -> None:
+        self.reason = reason
+        super().__init__(problem)
 
 
 def shown(value: object) -> str:
@@ -91,3 +163,11 @@ def shown_name(name: object) -> str:
 
 def _rebuild(cls: type[ProtocolError], problem: str, where: str, offset: int | None) -> ProtocolError:
     return cls(problem, where=where, offset=offset)
+
+
+def _restore(cls: type[SendError], args: tuple[object, ...], attributes: dict[str, object]) -> SendError:
+    """An error whose text was made by its constructor, without making it again."""
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error

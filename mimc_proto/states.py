@@ -1,4 +1,4 @@
-"""The states of a link and what each input does in each of them. Tables only: no bytes, no time, no role logic.
+"""The states of links and sessions, and what each input does in each of them. Tables only: no bytes, no time, no logic.
 
 A table has one row an input and one column a state. A cell is the next state, or what happens instead:
 
@@ -18,11 +18,14 @@ from typing import TypeVar
 __all__ = [
     "CLIENT_TABLE",
     "SERVER_TABLE",
+    "SESSION_TABLE",
     "ClientInput",
     "ClientState",
     "Outcome",
     "ServerInput",
     "ServerState",
+    "SessionInput",
+    "SessionState",
     "mermaid",
 ]
 
@@ -101,6 +104,28 @@ class ServerInput(_Singleton):
     LOST = "end of input, failed write or deadline"
 
 
+class SessionState(_Singleton):
+    """A session: one user across many links."""
+
+    NEW = "new"  # made, not told to connect yet
+    CONNECTING = "connecting"  # on the way to the first login
+    ONLINE = "online"
+    OFFLINE = "offline"  # was online, on the way to the next login
+    LEAVING = "leaving"  # logging out
+    ENDED = "ended"
+
+
+class SessionInput(_Singleton):
+    """What can happen to a session."""
+
+    CONNECT = "connect()"
+    SEND = "send()"
+    LOGOUT = "logout()"
+    ACCEPTED = "BIND accepted"
+    LOST = "kicked, refused or link lost"
+    END = "close(), taken over, logged out or first login refused"
+
+
 S = TypeVar("S", bound=enum.Enum)
 I = TypeVar("I", bound=enum.Enum)  # noqa: E741 (input)
 
@@ -161,8 +186,25 @@ def _server() -> Table[ServerState, ServerInput]:
     # fmt: on
 
 
+def _session() -> Table[SessionState, SessionInput]:
+    new, connecting, online, offline, leaving, ended = SessionState
+    item = SessionInput
+    # fmt: off
+    return _table(SessionState, {
+        #               NEW         CONNECTING  ONLINE    OFFLINE   LEAVING   ENDED
+        item.CONNECT:  (connecting, _REFUSE,    _REFUSE,  _REFUSE,  _REFUSE,  _REFUSE),
+        item.SEND:     (new,        connecting, online,   offline,  _REFUSE,  _REFUSE),
+        item.LOGOUT:   (leaving,    leaving,    leaving,  leaving,  leaving,  ended),
+        item.ACCEPTED: (_IGNORE,    online,     _IGNORE,  online,   leaving,  _IGNORE),
+        item.LOST:     (_IGNORE,    connecting, offline,  offline,  leaving,  _IGNORE),
+        item.END:      (ended,      ended,      ended,    ended,    ended,    ended),
+    })
+    # fmt: on
+
+
 CLIENT_TABLE = _client()
 SERVER_TABLE = _server()
+SESSION_TABLE = _session()
 
 
 def mermaid(table: Table[S, I]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import pytest
@@ -37,6 +38,7 @@ from mimc_proto import (
     RemoteProtocolError,
     ServerConfig,
 )
+from mimc_proto._requests import RequestEncoder
 from mimc_proto.client import MOST_PINGS
 from mimc_proto.crypto import verify_bind_signature
 from mimc_proto.events import (
@@ -787,3 +789,88 @@ def test_a_servers_settings_are_none_of_a_client() -> None:
 def test_how_much_is_taken_is_a_number(wrong: Any) -> None:
     link, _ = client_in(ClientState.BOUND)
     assert refusal(link, lambda: link.data_to_send(wrong)).where == "max_bytes"
+
+
+# ------------------------------------------------------------------------------- messages that a session keeps itself
+
+
+class Kept:
+    """A message of somebody who keeps messages himself."""
+
+    def __init__(self, payload: bytes = b"hi") -> None:
+        self.payload = payload
+        self.taken = False
+
+    def encode(self, requests: RequestEncoder, packet_id: bytes, /) -> bytes:
+        return requests.p2p(packet_id, "bob", self.payload, True, None)
+
+
+def kept(*packet_ids: str, payload: bytes = b"hi") -> OrderedDict[str, Kept]:
+    return OrderedDict((packet_id, Kept(payload)) for packet_id in packet_ids)
+
+
+@both_framings
+def test_kept_messages_become_frames_in_their_order(framing: Framing) -> None:
+    link, peer = client_in(ClientState.BOUND, framing)
+    queue = kept("a", "b", "c")
+    messages = list(queue.values())
+    frames = link.encrypt_now(queue, 1 << 20)
+    packets = [peer.read_packet(frame) for frame in frames]
+    recipient = User(app_id=APP_ID, account="bob")
+    body = P2PMessage(sender=ME, recipient=recipient, payload=b"hi", is_store=True)
+    assert [packet.packet_id for packet in packets] == ["a", "b", "c"]
+    assert {packet.body for packet in packets} == {body}
+    assert not queue
+    assert all(message.taken for message in messages)
+
+
+@both_framings
+def test_a_kept_message_is_the_same_frame_as_one_that_the_link_queued(framing: Framing) -> None:
+    link, _ = client_in(ClientState.BOUND, framing)
+    link.send_p2p("bob", b"hi", now=0.0, packet_id="a")
+    assert link.data_to_send() == link.encrypt_now(kept("a"), 1)
+
+
+def test_kept_messages_are_taken_until_enough_bytes_are_reached() -> None:
+    link, _ = client_in(ClientState.BOUND)
+    queue = kept(*"abcdef", payload=bytes(100))
+    size = len(link.encrypt_now(kept("x", payload=bytes(100)), 1)[0])
+    assert len(link.encrypt_now(queue, 2 * size)) == 2
+    assert len(link.encrypt_now(queue, 2 * size + 1)) == 3
+    [(packet_id, left)] = queue.items()
+    assert (packet_id, left.taken) == ("f", False)
+
+
+def test_a_kept_message_that_was_taken_wants_an_answer() -> None:
+    link, _ = client_in(ClientState.BOUND)
+    link.handle_timer(2.0)
+    link.encrypt_now(kept("a"), 1)
+    assert link.get_timer() == 12.0
+    link.handle_timer(12.0)
+    assert link.events() == [LinkClosed(reason=CloseReason.ANSWER_TIMEOUT)]
+
+
+def test_a_trace_sees_kept_messages_by_their_length() -> None:
+    lines: list[tuple[str, str, float]] = []
+    link, _ = client_in(ClientState.BOUND, trace=lambda *line: lines.append(line))
+    lines.clear()
+    link.handle_timer(3.0)
+    frames = link.encrypt_now(kept("a", "b"), 1 << 20)
+    assert lines == [("out", f"{len(frame)} bytes", 3.0) for frame in frames]
+
+
+def test_pings_are_counted_when_they_are_queued() -> None:
+    link, _ = client_in(ClientState.BOUND)
+    assert link.pings == 0
+    link.ping(now=1.0)
+    drained(link)
+    link.receive_data(EMPTY_FRAME, 1.0)
+    link.handle_timer(link.get_timer() or 0.0)
+    assert link.pings == 2
+
+
+def test_a_ping_that_finds_no_room_is_not_counted() -> None:
+    link, peer = client_in(ClientState.BOUND)
+    for _ in range(MOST_PINGS + 5):
+        link.ping(now=0.0)
+    assert link.pings == MOST_PINGS == len(commands(peer, link))

@@ -37,7 +37,8 @@ from mimc_proto import (
     ServerConfig,
     ServerState,
 )
-from mimc_proto._link import LATEST, MOST_LEARNED, Link
+from mimc_proto._checks import LATEST
+from mimc_proto._link import MOST_LEARNED, Link
 from mimc_proto.events import BadPacket, CloseReason, Ignored, LinkClosed, PacketReceived, PongReceived
 from mimc_proto.framing import EMPTY_FRAME
 from mimc_proto.packets import PacketAck, Pull, UcPong, UnknownBody
@@ -580,3 +581,11 @@ def test_a_link_does_not_look_for_the_usual_header_for_ever() -> None:
     link.receive_data(peer.push(PacketAck(packet_id="1"), "b"), 1.0)
     assert names(link.events()) == ["AckReceived"]
     assert link._receive_template is learnt
+
+
+def test_the_deadline_of_an_answer_begins_at_the_time_a_link_was_last_told() -> None:
+    client, _ = bound_pair()
+    client.send_p2p("bob", b"hi", now=0.0)
+    client.tick(8.0)
+    client.data_to_send()
+    assert client.get_timer() == 8.0 + client.config.answer_timeout

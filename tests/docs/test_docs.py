@@ -37,10 +37,12 @@ def test_python_in_the_documentation_runs(block: str, capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == ""
 
 
-def test_the_readme_shows_a_message_and_its_acknowledgement(capsys: pytest.CaptureFixture[str]) -> None:
-    [block] = blocks(ROOT / "README.md", "python")
-    exec(compile(block, "README.md", "exec"), {})
-    assert capsys.readouterr().out.splitlines() == ["b'hi'", "15263541607720001"]
+def test_the_readme_shows_a_user_and_a_link(capsys: pytest.CaptureFixture[str]) -> None:
+    said = []
+    for block in blocks(ROOT / "README.md", "python"):
+        exec(compile(block, "README.md", "exec"), {})
+        said.append(capsys.readouterr().out.splitlines())
+    assert said == [["alice b'hello'"], ["b'hi'", "15263541607720001"]]
 
 
 @pytest.mark.parametrize("command", commands())

@@ -1,1 +1,1 @@
-"""What `mimc demo` runs: a tiny service and its clients over real TCP. No service to keep: it forgets everything."""
+"""What `mimc demo` shows: a service, users who log in to it over real TCP, and lines between them that can be cut."""

@@ -1,0 +1,63 @@
+"""Delays that double, with full jitter."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mimc_proto.session.backoff import Backoff, Chance
+
+
+class Fixed:
+    """Chance that is none."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def random(self) -> float:
+        return self.value
+
+    def getrandbits(self, k: int, /) -> int:
+        return int(self.value * (1 << k))
+
+
+def delays(backoff: Backoff, count: int) -> list[float]:
+    return [backoff.next() for _ in range(count)]
+
+
+def test_the_longest_possible_delay_doubles_up_to_its_limit() -> None:
+    assert delays(Backoff(1.0, 30.0, Fixed(0.5)), 7) == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
+
+
+def test_a_delay_may_be_nothing_at_all() -> None:
+    assert delays(Backoff(1.0, 30.0, Fixed(0.0)), 3) == [0.0, 0.0, 0.0]
+
+
+def test_after_a_success_it_starts_again_from_the_beginning() -> None:
+    backoff = Backoff(1.0, 30.0, Fixed(0.5))
+    delays(backoff, 5)
+    backoff.reset()
+    assert delays(backoff, 2) == [0.5, 1.0]
+
+
+def test_a_limit_below_twice_the_first_is_kept() -> None:
+    assert delays(Backoff(2.0, 3.0, Fixed(0.5)), 3) == [1.0, 1.5, 1.5]
+
+
+def test_equal_limits_do_not_grow() -> None:
+    assert delays(Backoff(2.0, 2.0, Fixed(0.5)), 3) == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("chance", [random.Random(1), random.SystemRandom()], ids=["Random", "SystemRandom"])
+def test_pythons_own_sources_are_chance(chance: Chance) -> None:
+    assert 0 <= Backoff(1.0, 1.0, chance).next() < 1
+
+
+@given(st.floats(0.001, 60), st.floats(1, 100), st.integers(0, 1 << 32), st.integers(1, 60))
+def test_no_delay_is_longer_than_its_turn_allows(first: float, factor: float, seed: int, failures: int) -> None:
+    longest = first * factor
+    found = delays(Backoff(first, longest, random.Random(seed)), failures)
+    assert all(0 <= delay <= min(first * 2**turn, longest) for turn, delay in enumerate(found))
