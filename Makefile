@@ -14,7 +14,8 @@ LOWEST = $(shell $(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.
 	("cli", "http", "server")), [])))')
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo bench bench-asyncio proto format test-compat clean
+.PHONY: help test demo prove bench bench-asyncio proto format test-compat clean
+EXAMPLES ?= 1000
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -30,6 +31,9 @@ test: $(READY) ## every check that a change must pass
 
 demo: $(READY) ## a server and clients on this machine
 	$(BIN)/mimc demo
+
+prove: $(READY) ## the property tests with EXAMPLES=1000 examples each, other ones in every run
+	MIMC_EXAMPLES=$(EXAMPLES) $(BIN)/$(PYTEST) -m hypothesis
 
 bench: $(READY) ## the numbers in the documentation
 	$(BIN)/python benchmarks/run.py

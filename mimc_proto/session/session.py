@@ -447,8 +447,13 @@ class ClientSession(Lifecycle):
         self._groups.online(self._now)
         super()._on_accepted(event)
 
+    def _on_kicked(self, event: Kicked) -> None:
+        self._no_proof()  # what crossed the KICK was not taken, though a PING after it is answered
+        super()._on_kicked(event)
+
     def _link_dropped(self) -> None:
-        self._forget_probe()
+        self._no_proof()
+        self._pings_before_ack = self._pongs = 0
         self._groups.offline()
         self._pull_deadline = None
         self._events += self._outbox.link_lost()
@@ -524,9 +529,9 @@ class ClientSession(Lifecycle):
         self._inbox.seen.confirm(self._probed)
         self._probed = self._probe_id = None
 
-    def _forget_probe(self) -> None:
+    def _no_proof(self) -> None:
+        """Whether the server has what was acknowledged last will not be known."""
         self._said = self._probed = self._probe_id = None
-        self._pings_before_ack = self._pongs = 0
 
 
 _HANDLERS: dict[type[Any], Callable[[ClientSession, Any], None]] = {

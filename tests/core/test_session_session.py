@@ -23,7 +23,7 @@ from support.session_bed import (
     receipts,
 )
 
-from mimc_proto import LocalProtocolError, QueueFull
+from mimc_proto import Delivery, LocalProtocolError, QueueFull
 from mimc_proto.packets import (
     OnlineMessage,
     OnlineMessageAck,
@@ -475,6 +475,35 @@ def test_a_pong_proves_an_acknowledgement_only_if_its_ping_came_after_it() -> No
     assert hand.commands() == ["PING"]
     hand.say(hand.peer.answer("PING"))
     assert kinds(hand.push(a_list(1))) == ["MessagesDelivered"]
+
+
+def test_a_pong_after_a_kick_does_not_prove_an_acknowledgement_that_crossed_it() -> None:
+    hand = Hand(settings={"remembered": 1}).bound()
+    for sequence in (1, 2):
+        hand.consume(hand.push(a_list(sequence)))
+    assert [type(body) for body in hand.bodies()] == [SequenceAck]
+    hand.timer(15.0)
+    assert hand.commands() == ["PING"]
+    hand.say(hand.peer.kick("be-gone"), hand.peer.answer("PING"))
+    hand.timer(16.0)
+    assert hand.commands() == ["BIND"]
+    hand.say(hand.peer.bind_answer())
+    assert hand.push(a_list(1)) == []  # the service ignored what crossed its KICK
+
+
+def test_an_ack_after_a_kick_does_not_prove_an_acknowledgement_that_crossed_it() -> None:
+    hand = Hand(settings={"remembered": 1, "delivery": Delivery.AT_LEAST_ONCE, "login_gap": 0.5}).bound()
+    for sequence in (1, 2):
+        hand.consume(hand.push(a_list(sequence)))
+    assert [type(body) for body in hand.bodies()] == [SequenceAck]
+    packet_id = hand.session.send("bob", b"hi", now=0.0)
+    hand.frames()
+    hand.say(hand.peer.kick("be-gone"))
+    hand.timer(1.0)
+    assert hand.commands() == ["BIND"]
+    hand.say(hand.peer.bind_answer())
+    assert kinds(hand.push(ack(packet_id))) == ["Acknowledged"]
+    assert hand.push(a_list(1)) == []
 
 
 def test_a_ping_asks_where_very_much_is_not_proved() -> None:

@@ -40,7 +40,7 @@ class HonestServer(RuleBasedStateMachine):
         self.stored: dict[int, int] = {}  # sequence: size
         self.cursor = self.pushed = 0
         self.noticed = False  # it sends no list until the notice is answered
-        self.on_the_way: deque[MessagesReceived | LimitReached] = deque()
+        self.on_the_way: deque[MessagesReceived | LimitReached | int] = deque()  # a number: what it confirms
         self.hands: dict[int, dict[int, int]] = {}  # receipt: sequences and sizes
         self.notices: dict[int, int] = {}  # receipt: last sequence
         self.delivered: set[int] = set()
@@ -76,6 +76,9 @@ class HonestServer(RuleBasedStateMachine):
     def arrive(self) -> None:
         """What was sent first arrives first."""
         event = self.on_the_way.popleft()
+        if isinstance(event, int):
+            self.inbox.seen.confirm(event)
+            return
         if isinstance(event, LimitReached):
             notice = self.inbox.on_limit(event)
             if notice is not None:
@@ -109,7 +112,7 @@ class HonestServer(RuleBasedStateMachine):
     @precondition(lambda self: self.inbox.ack_due is not None)
     @rule(lost=st.booleans(), confirmed=st.booleans())
     def acknowledge(self, lost: bool, confirmed: bool) -> None:
-        """SEQUENCE_ACK goes out, and is lost with its link or not."""
+        """SEQUENCE_ACK goes out, and is lost with its link or not; the answer to a later request comes in its turn."""
         due, self.inbox.ack_due = self.inbox.ack_due, None
         assert due is not None
         if lost:
@@ -119,7 +122,7 @@ class HonestServer(RuleBasedStateMachine):
         self.pushed = max(self.pushed, self.cursor)
         self.noticed = False
         if confirmed:
-            self.inbox.seen.confirm(due)
+            self.on_the_way.append(due)
 
     @precondition(lambda self: self.inbox.wants_pull())
     @rule()
