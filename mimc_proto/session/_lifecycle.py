@@ -19,7 +19,7 @@ from ..events import BindAccepted, BindRefused, CloseReason, Kicked, LinkClosed
 from ..framing import Framing
 from ..states import SESSION_TABLE, ClientState, Outcome, SessionInput, SessionState
 from .access import Address, Answer, Frontends, Tokens
-from .backoff import Backoff, Chance
+from .backoff import Backoff, Chance, LoginPace
 from .events import Ended, EndReason, LinkLost, LoginRefused, Offline, Online, ResolverFailed, SessionEvent, TokenFailed
 from .requests import CloseLink, FetchToken, OpenLink, Resolve, SessionRequest
 
@@ -54,23 +54,20 @@ class Lifecycle(abc.ABC):
     """The part of a session that is about links, not messages."""
 
     __slots__ = (
-        "_bind_at",
         "_bound_at",
         "_config",
         "_connect_at",
         "_connect_backoff",
         "_drain_until",
-        "_early_kicks",
         "_ended",
         "_events",
         "_frontends",
-        "_last_bind",
         "_last_id",
         "_link",
         "_link_address",
         "_link_config",
         "_link_id",
-        "_login_backoff",
+        "_login_pace",
         "_now",
         "_open_deadline",
         "_prefix",
@@ -121,16 +118,14 @@ class Lifecycle(abc.ABC):
         self._tokens = Tokens(app_id, account, config, rng, token)
         self._frontends = Frontends(addresses, resolver, config)
         self._connect_backoff = Backoff(config.connect_backoff, config.longest_connect_backoff, rng)
-        self._login_backoff = Backoff(config.connect_backoff, config.longest_connect_backoff, rng)
+        self._login_pace = LoginPace(config, rng, self._now)
         self._connect_at = self._now
         self._link_id: int | None = None  # the link that was asked for, or is there
         self._link: ClientConnection | None = None  # there
         self._link_address: Address = ("", 0)
         self._open_deadline: float | None = None
         self._problem = ""
-        self._bind_at = self._last_bind = self._now
         self._bound_at: float | None = None
-        self._early_kicks = 0
         self._drain_until: float | None = None
         self._unbinding = False  # UBND is on its way: whatever ends the link, the user is logged out
 
@@ -219,7 +214,6 @@ class Lifecycle(abc.ABC):
             config=self._link_config,
             trace=self._trace,
         )
-        self._bind_at = max(self._bind_at, self._now)  # what a kick or a refusal made it wait for still holds
 
     def link_lost(self, link_id: int, error: BaseException | str | None, now: float) -> None:
         """The connection could not be made, or ended: end of input, reset, failed write, all alike.
@@ -257,7 +251,7 @@ class Lifecycle(abc.ABC):
         if self._link_id is None:
             if now >= self._connect_at:
                 self._open()
-        elif self._link is not None and self._link.state is ClientState.READY and now >= self._bind_at:
+        elif self._link is not None and self._link.state is ClientState.READY and now >= self._login_pace.bind_at:
             self._bind(self._link)
 
     def _open(self) -> None:
@@ -286,7 +280,7 @@ class Lifecycle(abc.ABC):
         except LocalProtocolError as error:  # packets of the user that the token was for before wait there
             self._link_gone(str(error))
         else:
-            self._last_bind = self._now
+            self._login_pace.bound(self._now)
 
     def _leave(self) -> bool:
         """Go on logging out; whether nothing else is to be done."""
@@ -322,7 +316,7 @@ class Lifecycle(abc.ABC):
         answer = self._tokens.answer
         assert answer is not None  # it was just used
         self._tokens.accepted()
-        self._login_backoff.reset()
+        self._login_pace.accepted()
         self._bound_at = self._now
         self._step(SessionInput.ACCEPTED)
         self._events.append(Online(uuid=answer.credentials.uuid, resource=self.resource))
@@ -339,14 +333,12 @@ class Lifecycle(abc.ABC):
         elif never_online:
             self._end(EndReason.LOGIN_REFUSED, **told)
         else:
-            self._bind_at = self._now + self._login_backoff.next()
+            self._login_pace.refused(self._now)
 
     def _on_kicked(self, event: Kicked) -> None:
         kick = event.kick
         told = {"error_type": kick.type or "", "error_reason": kick.reason or "", "error_desc": kick.desc or ""}
-        if self._bound_at is not None:  # else this one says nothing new
-            early = self._now - self._bound_at < self._config.stable_after
-            self._early_kicks = self._early_kicks + 1 if early else 0
+        online_for = None if self._bound_at is None else self._now - self._bound_at
         self._went_offline(**told)
         if self._state is SessionState.LEAVING:
             self._end(EndReason.LOGGED_OUT)
@@ -355,10 +347,7 @@ class Lifecycle(abc.ABC):
         else:
             if event.token_refused:
                 self._tokens.refused(self._now)
-            if not event.token_refused or self._early_kicks > 1:  # one token may expire at a bad time, but not all
-                config = self._config
-                gap = min(config.login_gap * 2 ** min(self._early_kicks, 64), config.longest_login_gap)
-                self._bind_at = max(self._now, self._last_bind + gap)
+            self._login_pace.kicked(self._now, online_for, token_refused=event.token_refused)
 
     def _on_closed(self, event: LinkClosed) -> None:
         if self._unbinding:
@@ -436,7 +425,7 @@ class Lifecycle(abc.ABC):
         elif link is not None:
             times.append(link.get_timer())
             if link.state is ClientState.READY and self._tokens.answer is not None:
-                times.append(self._bind_at)
+                times.append(self._login_pace.bind_at)
         if not self._unbinding:
             times.append(self._drain_until)
         return min((time for time in times if time is not None), default=None)

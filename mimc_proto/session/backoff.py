@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Backoff", "Chance"]
+from ..config import SessionConfig
+
+__all__ = ["Backoff", "Chance", "LoginPace"]
 
 
 class Chance(Protocol):
@@ -37,3 +39,38 @@ class Backoff:
     def reset(self) -> None:
         """It went well: start again from the beginning."""
         self._most = self._first
+
+
+class LoginPace:
+    """When the next BIND may go out: later after a refusal, and ever later while kicks follow logins at once."""
+
+    __slots__ = ("_backoff", "_config", "_early_kicks", "_last_bind", "bind_at")
+
+    def __init__(self, config: SessionConfig, rng: Chance, now: float) -> None:
+        self._config = config
+        self._backoff = Backoff(config.connect_backoff, config.longest_connect_backoff, rng)
+        self._early_kicks = 0
+        self._last_bind = now
+        self.bind_at = now
+        """Not before; it holds across links."""
+
+    def bound(self, now: float) -> None:
+        """BIND goes out."""
+        self._last_bind = now
+
+    def accepted(self) -> None:
+        """The user is online."""
+        self._backoff.reset()
+
+    def refused(self, now: float) -> None:
+        """Not because of the token."""
+        self.bind_at = now + self._backoff.next()
+
+    def kicked(self, now: float, online_for: float | None, *, token_refused: bool) -> None:
+        """After so many seconds online; None if the user was not, for then this KICK says nothing new."""
+        config = self._config
+        if online_for is not None:
+            self._early_kicks = self._early_kicks + 1 if online_for < config.stable_after else 0
+        if not token_refused or self._early_kicks > 1:  # one token may expire at a bad time, but not all
+            gap = min(config.login_gap * 2 ** min(self._early_kicks, 64), config.longest_login_gap)
+            self.bind_at = max(now, self._last_bind + gap)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mimc_proto.session.backoff import Backoff, Chance
+from mimc_proto.config import SessionConfig
+from mimc_proto.session.backoff import Backoff, Chance, LoginPace
 
 
 class Fixed:
@@ -61,3 +62,50 @@ def test_no_delay_is_longer_than_its_turn_allows(first: float, factor: float, se
     longest = first * factor
     found = delays(Backoff(first, longest, random.Random(seed)), failures)
     assert all(0 <= delay <= min(first * 2**turn, longest) for turn, delay in enumerate(found))
+
+
+def pace(**settings: float) -> LoginPace:
+    return LoginPace(SessionConfig(**settings), Fixed(0.5), 100.0)  # type: ignore[arg-type]
+
+
+def test_the_first_bind_may_go_out_at_once() -> None:
+    assert pace().bind_at == 100.0
+
+
+def test_refusals_back_off_until_one_is_accepted() -> None:
+    it = pace(connect_backoff=2.0)
+    waits = []
+    for _ in range(3):
+        it.refused(100.0)
+        waits.append(it.bind_at - 100.0)
+    it.accepted()
+    it.refused(100.0)
+    assert [*waits, it.bind_at - 100.0] == [1.0, 2.0, 4.0, 1.0]
+
+
+def test_the_gap_after_a_kick_counts_from_the_last_bind() -> None:
+    it = pace(login_gap=5.0, stable_after=10.0)
+    it.bound(100.0)
+    it.kicked(102.0, 10.0, token_refused=False)
+    assert it.bind_at == 105.0
+    it.kicked(110.0, 10.0, token_refused=False)
+    assert it.bind_at == 110.0
+
+
+def test_the_gap_doubles_while_kicks_come_early_and_has_a_limit() -> None:
+    it = pace(login_gap=5.0, longest_login_gap=60.0, stable_after=10.0)
+    waits = []
+    for online_for in (9.9, 0.0, None, 1.0, 1.0, 1.0, 10.0):
+        it.bound(100.0)
+        it.kicked(100.0, online_for, token_refused=False)
+        waits.append(it.bind_at - 100.0)
+    assert waits == [10.0, 20.0, 20.0, 40.0, 60.0, 60.0, 5.0]
+
+
+def test_one_token_may_expire_early_without_any_wait_but_not_two() -> None:
+    it = pace(login_gap=5.0, stable_after=10.0)
+    it.bound(100.0)
+    it.kicked(100.5, 0.5, token_refused=True)
+    assert it.bind_at == 100.0
+    it.kicked(100.5, 0.5, token_refused=True)
+    assert it.bind_at == 120.0

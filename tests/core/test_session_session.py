@@ -45,8 +45,8 @@ from mimc_proto.packets import (
     UcSequenceAck,
 )
 from mimc_proto.session import events as said
+from mimc_proto.session._traffic import MOST_UNCONFIRMED
 from mimc_proto.session.events import Acknowledged, Failed, FailReason, GroupDismissed, MessagesDropped, Rejected
-from mimc_proto.session.session import MOST_UNCONFIRMED
 from mimc_proto.states import SessionState
 from mimc_proto.testing import AckRule
 
