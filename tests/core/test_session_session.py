@@ -1,54 +1,36 @@
-"""What a session sends and receives: verdicts, receipts, acknowledgements, groups, timers."""
+"""The verbs of a session: sends with their verdicts, receipts, groups."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from support.links import APP_ID, RESOURCE, UUID
+from support.links import APP_ID
 from support.session_bed import (
     TEAM,
-    Bed,
     Hand,
-    Traced,
     a_limit,
     a_list,
     ack,
-    group_messages,
-    in_group,
     in_state,
     kinds,
-    online_message,
-    over_the_mark,
     receipts,
 )
 
-from mimc_proto import Delivery, LocalProtocolError, QueueFull
+from mimc_proto import LocalProtocolError, QueueFull
 from mimc_proto.packets import (
+    Group,
     OnlineMessage,
-    OnlineMessageAck,
     P2PMessage,
     P2TMessage,
-    Packet,
     Pull,
-    SequenceAck,
-    UcDismiss,
     UcJoin,
-    UcJoinAnswer,
     UcMessage,
-    UcMessageList,
     UcPacket,
-    UcPing,
-    UcPong,
     UcQuit,
-    UcQuitAnswer,
-    UcSequenceAck,
 )
-from mimc_proto.session import events as said
-from mimc_proto.session._traffic import MOST_UNCONFIRMED
-from mimc_proto.session.events import Acknowledged, Failed, FailReason, GroupDismissed, MessagesDropped, Rejected
+from mimc_proto.session.events import Acknowledged, Failed, FailReason, Rejected
 from mimc_proto.states import SessionState
-from mimc_proto.testing import AckRule
 
 # ---------------------------------------------------------------------------------------------------------- sending
 
@@ -150,27 +132,6 @@ def test_a_refused_message_is_rejected_with_code_and_text() -> None:
     assert answer == [Rejected(packet_id=packet_id, code=4, message="no")]
 
 
-def test_a_message_without_an_answer_times_out_from_the_call_on() -> None:
-    bed = Bed(answer_timeout=60.0).login()
-    bed.server.acks = AckRule(times=0)
-    short, usual = bed.send(timeout=2.0), bed.send()
-    bed.run(2.0)
-    assert bed.verdict(short) == Failed(packet_id=short, reason=FailReason.TIMEOUT, may_have_arrived=True)
-    assert bed.verdict(usual) is None
-    bed.run(8.0)
-    assert bed.verdict(usual) == Failed(packet_id=usual, reason=FailReason.TIMEOUT, may_have_arrived=True)
-
-
-def test_a_late_or_foreign_ack_is_traced_and_ignored() -> None:
-    trace = Traced()
-    hand = Hand(trace=trace).bound()
-    assert hand.push(ack("evil\n" + "x" * 200)) == []
-    [line] = [line for line in trace.lines if "nobody waits" in line]
-    assert "\n" not in line
-    assert len(line) < 150
-    assert Hand().bound().push(ack("nobody's")) == []
-
-
 def test_what_waits_can_be_withdrawn_and_what_is_on_its_way_cannot() -> None:
     hand = Hand().bound()
     first = hand.session.send("bob", b"hi", now=0.0)
@@ -189,18 +150,6 @@ def test_a_withdrawal_may_be_what_a_logout_waits_for() -> None:
     hand.session.logout(0.0, 5.0)
     hand.session.withdraw(packet_id, 0.0)
     assert hand.commands() == ["UBND"]
-
-
-def test_a_lost_link_fails_what_was_taken_and_keeps_what_was_not() -> None:
-    hand = Hand().bound()
-    taken, queued = (hand.session.send("bob", text, now=0.0) for text in (b"1", b"2"))
-    hand.frames(max_bytes=1)
-    hand.session.link_lost(hand.link_id, None, 0.0)
-    verdicts = [event for event in hand.session.events() if isinstance(event, Failed)]
-    assert verdicts == [Failed(packet_id=taken, reason=FailReason.LINK_LOST, may_have_arrived=True)]
-    hand.timer(1.0)
-    hand.bound()
-    assert [packet.packet_id for packet in hand.packets()] == [queued]
 
 
 @pytest.mark.parametrize("end", ["takeover", "close", "logout"])
@@ -222,44 +171,7 @@ def test_the_end_of_the_session_settles_all_that_has_no_verdict(end: str) -> Non
     ]
 
 
-def test_an_online_message_is_acknowledged_by_its_receiver_only() -> None:
-    hand = Hand().bound()
-    packet_id = hand.session.send_online("bob", b"hi", now=0.0)
-    hand.frames()
-    assert hand.push(ack(packet_id)) == []
-    received = OnlineMessageAck(packet_id=packet_id, uuid=UUID, resource=RESOURCE, code=1)
-    assert hand.push(received) == [Acknowledged(packet_id=packet_id, sequence=None, timestamp=None)]
-    assert hand.push(received) == []
-
-
 # -------------------------------------------------------------------------------------------------------- receiving
-
-
-def test_a_list_is_acknowledged_when_it_was_consumed_and_not_before() -> None:
-    hand = Hand().bound()
-    [delivered] = hand.push(a_list(3, 1, 2))
-    assert isinstance(delivered, said.MessagesDelivered)
-    assert [item.sequence for item in delivered.messages if isinstance(item, said.Message)] == [1, 2, 3]
-    assert hand.bodies() == []
-    hand.session.consumed(delivered.receipt, 0.0)
-    [acknowledgement] = hand.bodies()
-    assert isinstance(acknowledgement, SequenceAck)
-    assert acknowledgement.sequence == 3
-    assert hand.bodies() == []
-
-
-def test_acknowledgements_wait_for_earlier_receipts_and_outlive_the_link() -> None:
-    hand = Hand().bound()
-    first, second = receipts(hand.push(a_list(1)) + hand.push(a_list(2)))
-    hand.session.consumed(second, 0.0)
-    assert hand.bodies() == []
-    hand.session.link_lost(hand.link_id, None, 0.0)
-    hand.session.consumed(first, 0.0)
-    hand.timer(1.0)
-    hand.bound()
-    assert [body.sequence for body in hand.bodies() if isinstance(body, SequenceAck)] == [2]
-    assert hand.push(a_list(1, 2)) == []
-    assert [body.sequence for body in hand.bodies() if isinstance(body, SequenceAck)] == [2]
 
 
 def test_a_receipt_is_consumed_once_and_never_after_the_end() -> None:
@@ -272,164 +184,7 @@ def test_a_receipt_is_consumed_once_and_never_after_the_end() -> None:
     hand.session.consumed(receipt, 0.0)
 
 
-def test_a_limit_notice_that_is_skipped_is_acknowledged_one_that_is_consumed_is_pulled_once() -> None:
-    hand = Hand().bound()
-    [skipped] = receipts(hand.push(a_limit(50)))
-    hand.session.skip(skipped, 0.0)
-    assert [type(body) for body in hand.bodies()] == [SequenceAck]
-    [wanted] = receipts(hand.push(a_limit(60)))
-    assert hand.push(a_limit(60)) == []
-    hand.session.consumed(wanted, 0.0)
-    assert [type(body) for body in hand.bodies()] == [Pull]
-    hand.timer(5.0)
-    assert hand.bodies() == []
-
-
-def test_pulls_are_paced() -> None:
-    hand = Hand().bound()
-    hand.session.pull(0.0)
-    assert [type(body) for body in hand.bodies()] == [Pull]
-    hand.session.pull(0.5)
-    assert hand.bodies() == []
-    assert hand.session.get_timer() == 1.0
-    hand.timer(1.0)
-    assert [type(body) for body in hand.bodies()] == [Pull]
-
-
-def test_what_was_dropped_is_pulled_at_the_low_mark_and_nothing_after_it_is_taken_before() -> None:
-    hand, _ = over_the_mark()
-    assert [type(body) for body in hand.bodies()] == [SequenceAck, Pull]
-    assert hand.session.get_timer() == 1.0
-    assert hand.push(a_list(5)) == []
-    [delivered] = hand.push(a_list(3, 4))
-    assert isinstance(delivered, said.MessagesDelivered)
-    assert len(delivered.messages) == 2
-    assert hand.session.get_timer() == 15.0
-
-
-def test_a_pull_without_an_answer_gets_a_new_link() -> None:
-    hand, _ = over_the_mark(answer_timeout=3.0)
-    hand.frames()
-    for now in (1.0, 2.0):
-        assert hand.timer(now) == []
-        assert [type(body) for body in hand.bodies()] == [Pull]
-    lost = hand.timer(3.0)
-    assert kinds(lost) == ["Offline", "LinkLost"]
-    assert "PULL was not answered within 3 s" in lost[1].problem  # type: ignore[union-attr]
-    assert kinds(hand.session.requests()) == ["CloseLink"]
-    hand.timer(4.0)
-    hand.bound()
-    assert kinds(hand.push(a_list(5))) == ["MessagesDelivered"]
-
-
-def test_a_kick_answers_for_a_pull() -> None:
-    hand, _ = over_the_mark(answer_timeout=3.0)
-    hand.frames()
-    hand.say(hand.peer.kick("maintenance"))
-    assert hand.timer(4.0) == []
-    assert hand.session.requests() == []
-
-
-def test_online_messages_are_acknowledged_on_arrival_dropped_or_not() -> None:
-    hand = Hand(settings={"high_messages": 1, "low_messages": 1}).bound()
-    [delivered] = hand.push(online_message(), "o1")
-    assert isinstance(delivered, said.MessagesDelivered)
-    assert delivered.messages[0].payload == b"now"
-    assert hand.push(online_message(), "o2") == [MessagesDropped(online=1, unlimited=0)]
-    expected = [OnlineMessageAck(packet_id=name, uuid=77, resource="pc", code=1) for name in ("o1", "o2")]
-    assert hand.bodies() == expected
-    hand.session.consumed(delivered.receipt, 0.0)
-    assert hand.bodies() == []
-
-
-def test_an_online_message_that_cannot_be_answered_is_delivered_all_the_same() -> None:
-    trace = Traced()
-    hand = Hand(trace=trace).bound()
-    nameless = Packet(body=online_message()).encode()
-    assert kinds(hand.push(nameless, "h1")) == ["MessagesDelivered"]
-    endless = Packet(packet_id="x" * 70_000, body=online_message()).encode()
-    assert kinds(hand.push(endless, "h2")) == ["MessagesDelivered"]
-    assert kinds(Hand().bound().push(Packet(packet_id="x" * 70_000, body=online_message()).encode(), "h3"))
-    assert hand.bodies() == []
-    assert any("OnlineMessageAck is not sent" in line for line in trace.lines)
-
-
-def test_messages_of_unlimited_groups_are_acknowledged_on_arrival_and_delivered_once() -> None:
-    hand = Hand(settings={"high_messages": 2, "low_messages": 1}).bound()
-    [delivered] = hand.push(group_messages(1, 2))
-    assert isinstance(delivered, said.MessagesDelivered)
-    assert [type(item) for item in delivered.messages] == [said.UnlimitedMessage] * 2
-    assert hand.push(group_messages(1, 2)) == []
-    assert hand.push(group_messages(3)) == [MessagesDropped(online=0, unlimited=1)]
-    assert [body.sequence for body in hand.bodies() if isinstance(body, UcSequenceAck)] == [2, 2, 3]
-
-
-def test_a_list_of_a_group_without_a_highest_sequence_is_not_acknowledged() -> None:
-    hand = Hand().bound()
-    assert hand.push(in_group(UcMessageList(group=TEAM))) == []
-    assert hand.bodies() == []
-
-
-def test_a_broken_packet_is_told_and_ends_nothing() -> None:
-    hand = Hand().bound()
-    assert kinds(hand.push(b"\xff\xff", "h1")) == ["Unreadable"]
-    assert hand.session.online
-
-
-def test_packets_without_a_meaning_here_are_ignored_and_traced() -> None:
-    trace = Traced()
-    hand = Hand(trace=trace).bound()
-    plain = Hand().bound()
-    for body in (Pull(uuid=UUID, resource=RESOURCE, app_id=APP_ID), in_group(UcPong(payload=b""))):
-        assert hand.push(body) == plain.push(body) == []
-    assert hand.say(hand.peer.answer("NOTIFY")) == []
-    assert "in a Pull is ignored" in trace.lines
-
-
 # -------------------------------------------------------------------------------------------------- unlimited groups
-
-
-def test_joining_and_leaving_have_verdicts_and_keep_the_list() -> None:
-    hand = Hand().bound()
-    joined = hand.session.join_unlimited(7, now=0.0)
-    assert not hand.session.joined_groups
-    assert [type(body) for body in hand.bodies()] == [UcJoin]
-    assert hand.push(in_group(UcJoinAnswer(group=TEAM, code=0), joined)) == [
-        Acknowledged(packet_id=joined, sequence=None, timestamp=None)
-    ]
-    assert list(hand.session.joined_groups) == [7]
-    left = hand.session.quit_unlimited(7, now=0.0)
-    assert [type(body) for body in hand.bodies()] == [UcQuit]
-    refused = UcQuitAnswer(group=TEAM, code=3, text="stay")
-    assert hand.push(in_group(refused, left)) == [Rejected(packet_id=left, code=3, message="stay")]
-    assert list(hand.session.joined_groups) == [7]
-    left = hand.session.quit_unlimited(7, now=0.0)
-    hand.frames()
-    assert kinds(hand.push(in_group(UcQuitAnswer(group=TEAM, code=0), left))) == ["Acknowledged"]
-    assert not hand.session.joined_groups
-    assert hand.push(in_group(UcQuitAnswer(group=TEAM, code=0), left)) == []
-
-
-def test_a_dismissed_group_is_told_and_forgotten() -> None:
-    hand = Hand(joined_groups=[7]).bound()
-    assert hand.push(in_group(UcDismiss(group=TEAM))) == [GroupDismissed(group_id=7)]
-    assert hand.session.joined_groups == ()
-
-
-def test_groups_are_pinged_at_once_after_each_login_and_then_in_their_interval() -> None:
-    hand = Hand(joined_groups=[7, 8]).bound()
-    both = UcPing(groups=(TEAM, TEAM.replace(topic_id=8)))
-    assert hand.bodies() == [both]
-    assert hand.session.get_timer() == 10.0
-    hand.timer(5.0)
-    assert hand.bodies() == []
-    hand.push(in_group(UcPong(payload=b"")))
-    hand.timer(10.0)
-    assert hand.bodies() == [both]
-    hand.session.link_lost(hand.link_id, None, 11.0)
-    hand.timer(12.0)
-    hand.bound()
-    assert hand.bodies() == [both]
 
 
 def test_no_more_groups_are_joined_than_may_be() -> None:
@@ -438,152 +193,42 @@ def test_no_more_groups_are_joined_than_may_be() -> None:
         hand.session.join_unlimited(8, now=0.0)
 
 
-# ------------------------------------------------------------------------------- what the server has, and what is due
-
-
-def test_an_answer_to_what_followed_an_acknowledgement_proves_it() -> None:
-    hand = Hand(settings={"remembered": 1}).bound()
-    for sequence in (1, 2):
-        hand.consume(hand.push(a_list(sequence)))
-        hand.frames()
-    packet_id = hand.session.send("bob", b"hi", now=0.0)
-    hand.frames()
-    other = hand.session.send("bob", b"hi", now=0.0)
-    hand.frames()
-    hand.push(ack(other))
-    assert hand.push(a_list(1)) == []  # still known
-    hand.push(ack(packet_id))
-    hand.frames()
-    third = hand.session.send("bob", b"hi", now=0.0)
-    hand.frames()
-    hand.push(ack(third))
-    assert kinds(hand.push(a_list(1))) == ["MessagesDelivered"]  # the server would not push it again
-
-
-def test_a_pong_proves_an_acknowledgement_only_if_its_ping_came_after_it() -> None:
-    hand = Hand(settings={"remembered": 1}).bound()
-    hand.timer(15.0)
-    assert hand.commands() == ["PING"]
-    for sequence in (1, 2):
-        [receipt] = receipts(hand.push(a_list(sequence)))
-        hand.session.consumed(receipt, 15.0)
-    hand.frames()
-    hand.say(hand.peer.answer("PING"))
-    assert hand.push(a_list(1)) == []
-    hand.frames()
-    hand.timer(30.0)
-    assert hand.commands() == ["PING"]
-    hand.say(hand.peer.answer("PING"))
-    assert kinds(hand.push(a_list(1))) == ["MessagesDelivered"]
-
-
-def test_a_pong_after_a_kick_does_not_prove_an_acknowledgement_that_crossed_it() -> None:
-    hand = Hand(settings={"remembered": 1}).bound()
-    for sequence in (1, 2):
-        hand.consume(hand.push(a_list(sequence)))
-    assert [type(body) for body in hand.bodies()] == [SequenceAck]
-    hand.timer(15.0)
-    assert hand.commands() == ["PING"]
-    hand.say(hand.peer.kick("be-gone"), hand.peer.answer("PING"))
-    hand.timer(16.0)
-    assert hand.commands() == ["BIND"]
-    hand.say(hand.peer.bind_answer())
-    assert hand.push(a_list(1)) == []  # the service ignored what crossed its KICK
-
-
-def test_an_ack_after_a_kick_does_not_prove_an_acknowledgement_that_crossed_it() -> None:
-    hand = Hand(settings={"remembered": 1, "delivery": Delivery.AT_LEAST_ONCE, "login_gap": 0.5}).bound()
-    for sequence in (1, 2):
-        hand.consume(hand.push(a_list(sequence)))
-    assert [type(body) for body in hand.bodies()] == [SequenceAck]
-    packet_id = hand.session.send("bob", b"hi", now=0.0)
-    hand.frames()
-    hand.say(hand.peer.kick("be-gone"))
-    hand.timer(1.0)
-    assert hand.commands() == ["BIND"]
-    hand.say(hand.peer.bind_answer())
-    assert kinds(hand.push(ack(packet_id))) == ["Acknowledged"]
-    assert hand.push(a_list(1)) == []
-
-
-def test_a_ping_asks_where_very_much_is_not_proved() -> None:
-    hand = Hand(settings={"high_messages": 9999}).bound()
-    count = MOST_UNCONFIRMED + 1
-    for top in range(count, 0, -count // 3):
-        [receipt] = receipts(hand.push(a_list(*range(max(1, top - count // 3), top + 1))))
-        hand.session.consumed(receipt, 0.0)
-    assert [frame.command for frame in hand.frames()] == ["SECMSG"]
-    assert hand.commands() == ["PING"]
-    assert hand.commands() == []
-    hand.say(hand.peer.answer("PING"))
-    assert hand.commands() == []
-
-
-def test_an_acknowledgement_that_waits_to_be_written_is_not_proved_by_what_overtakes_it() -> None:
-    hand = Hand(settings={"remembered": 1}).bound()
-    hand.consume(hand.push(a_list(1)))
-    hand.frames()
-    assert hand.push(online_message(), "o1")
-    hand.push(online_message(), "o2")
-    [receipt] = receipts(hand.push(a_list(2, 3)))
-    hand.session.consumed(receipt, 0.0)
-    assert [type(body) for body in hand.bodies(max_bytes=1)] == [OnlineMessageAck]
-    hand.say(hand.peer.answer("PING"))  # of a ping from before, if there had been one
-    assert [type(body) for body in hand.bodies()] == [OnlineMessageAck, SequenceAck]
-    assert hand.push(a_list(2, 3)) == []
-
-
-def test_what_belongs_to_an_old_link_is_ignored() -> None:
-    hand = Hand().bound()
-    hand.session.receive_data(hand.link_id + 1, b"garbage of another", 0.0)
-    assert hand.session.online
-    assert hand.session.data_to_send(hand.link_id + 1) == []
-
-
-def test_what_has_no_room_in_the_link_is_said_when_there_is_some() -> None:
-    hand = Hand(settings={"max_pending_bytes": 1}).bound()
-    consumed = hand.push(a_list(1))
-    for size in (60_000,) * 5 + (10_000,) * 3 + (1000,) * 3 + (100,) * 10 + (10,) * 5:
-        hand.push(Packet(packet_id="x" * size, body=online_message()).encode(), f"h{size}")
+def test_what_waits_is_asked_for_once_and_not_when_nobody_will_be_online_again() -> None:
+    hand = Hand()
+    hand.session.connect(0.0)
+    hand.session.pull(0.0)  # the server pushes by itself after the login
+    hand.bound()
+    assert hand.bodies() == []
     hand.session.pull(0.0)
-    hand.consume(consumed)
-    hand.timer(0.0)
-    assert {type(body) for body in hand.bodies(1 << 30)} == {OnlineMessageAck}
-    hand.timer(1.0)
-    assert [type(body) for body in hand.bodies()] == [Pull, SequenceAck]
+    assert [type(body) for body in hand.bodies()] == [Pull]
+    hand.session.close(0.0)
+    with pytest.raises(LocalProtocolError, match="ENDED"):
+        hand.session.pull(0.0)
 
 
-def test_a_logout_says_the_last_acknowledgement_first() -> None:
+def test_a_send_may_have_a_timeout_of_its_own() -> None:
     hand = Hand().bound()
-    [receipt] = receipts(hand.push(a_list(1)))
-    hand.session.logout(0.0, 5.0)
-    assert hand.commands() == ["UBND"]  # nothing is acknowledged that was not consumed
-    hand = Hand().bound()
-    [receipt] = receipts(hand.push(a_list(1)))
-    hand.session.consumed(receipt, 0.0)
-    hand.session.logout(0.0, 5.0)
-    assert hand.commands() == ["SECMSG", "UBND"]
-
-
-def test_consuming_while_logging_out_is_harmless() -> None:
-    hand = Hand().bound()
+    short = hand.session.send("bob", b"hi", now=0.0, timeout=0.5)
     hand.session.send("bob", b"hi", now=0.0)
-    [receipt] = receipts(hand.push(a_list(1)))
-    hand.session.logout(0.0, 5.0)
-    hand.session.consumed(receipt, 0.0)
-    assert hand.commands() == ["SECMSG", "SECMSG"]
+    hand.frames()
+    assert hand.timer(0.5) == [Failed(packet_id=short, reason=FailReason.TIMEOUT, may_have_arrived=True)]
 
 
-def test_answers_stop_where_a_peer_sends_without_reading() -> None:
-    hand = Hand(settings={"max_pending": 64, "high_messages": 1000}).bound()
-    for number in range(100):
-        hand.push(online_message(), f"o{number}")
-    assert len(hand.bodies()) == 32
-
-
-def test_frames_are_taken_up_to_the_room_there_is() -> None:
+def test_only_a_limit_notice_can_be_skipped() -> None:
     hand = Hand().bound()
-    for _ in range(3):
-        hand.session.send("bob", b"x" * 1000, now=0.0)
-    hand.session.pull(0.0)
-    assert [len(hand.frames(1)) for _ in range(5)] == [1, 1, 1, 1, 0]
+    hand.push(a_list(1))
+    hand.push(a_limit(50))
+    with pytest.raises(LocalProtocolError, match="limit notice"):
+        hand.session.skip(1, 0.0)
+    hand.session.skip(2, 0.0)
+    with pytest.raises(LocalProtocolError, match="not consumed yet"):
+        hand.session.skip(2, 0.0)
+
+
+def test_groups_are_asked_for_and_left_by_their_number() -> None:
+    hand = Hand(joined_groups=[8]).bound()
+    hand.bodies()
+    hand.session.join_unlimited(7, now=0.0)
+    hand.session.quit_unlimited(8, now=0.0)
+    assert hand.bodies() == [UcJoin(group=TEAM), UcQuit(group=Group(app_id=APP_ID, topic_id=8))]
+    assert hand.session.joined_groups == (8,)  # until the answers come
