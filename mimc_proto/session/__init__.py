@@ -4,6 +4,7 @@
 to acknowledge. It is a state machine like a link: no socket, no clock, no chance of its own.
 """
 
+from ._lifecycle import DEFAULT_RESOLVER
 from .access import Address
 from .backoff import Chance
 from .events import (
@@ -37,6 +38,7 @@ from .session import ClientSession
 from .tokens import TokenAnswer, parse_token_answer
 
 __all__ = [
+    "DEFAULT_RESOLVER",
     "Acknowledged",
     "Address",
     "Chance",

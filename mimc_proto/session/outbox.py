@@ -72,9 +72,9 @@ class Outgoing:
     def encode(self, requests: RequestEncoder, packet_id: bytes) -> bytes:
         """The plain MIMCPacket."""
         kind, target = self.kind, self.target
-        if kind is _P2P:
+        if kind is _P2P:  # target: an account
             return requests.messages.p2p(packet_id, target, self.payload, self.is_store, self.biz_type)  # type: ignore[arg-type]
-        if kind is _P2T:
+        if kind is _P2T:  # target: a group
             return requests.messages.p2t(packet_id, target, self.payload, self.is_store, self.biz_type)  # type: ignore[arg-type]
         biz_type = None if self.biz_type is None else self.biz_type.decode()
         if isinstance(target, bytes):

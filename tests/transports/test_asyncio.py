@@ -1,4 +1,7 @@
-"""The asyncio adapter on a virtual loop: the real adapter and session, a scripted server, every fault of a pipe."""
+"""The asyncio adapter on a virtual loop: the real adapter and session, a scripted server, every fault of a pipe.
+
+`asyncio.sleep` here is virtual time: the loop's clock jumps to whatever is due next.
+"""
 
 from __future__ import annotations
 
@@ -708,7 +711,7 @@ def test_a_failing_resolver_leads_to_the_domain_of_the_token(world: World, monke
     async def no_resolver(url: str) -> str:
         raise OSError("no network")
 
-    monkeypatch.setattr("mimc_transports._asyncio_driver.fetch_resolver_async", no_resolver)
+    monkeypatch.setattr("mimc_transports._async_user.fetch_resolver_async", no_resolver)
     world.network.listen("fe.example.net", 5222, world.server)
 
     async def story() -> None:

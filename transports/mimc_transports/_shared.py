@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 from mimc_proto.errors import (
     LocalProtocolError,
@@ -15,7 +16,6 @@ from mimc_proto.errors import (
     SessionEnded,
 )
 from mimc_proto.session import (
-    Acknowledged,
     Ended,
     EndReason,
     Failed,
@@ -32,10 +32,19 @@ from mimc_proto.session import (
     TokenFailed,
     TooManyWaiting,
     UnlimitedMessage,
-    Verdict,
 )
 
-__all__ = ["AnyMessage", "Inflow", "Token", "ended_error", "login_error", "problem_of", "verdict_error"]
+__all__ = [
+    "REFUSED",
+    "AnyMessage",
+    "Inflow",
+    "Token",
+    "TokenSource",
+    "ended_error",
+    "login_error",
+    "problem_of",
+    "verdict_error",
+]
 
 AnyMessage = Message | GroupMessage | OnlineMessage | UnlimitedMessage | TooManyWaiting
 """What iterating over a user gives."""
@@ -44,11 +53,20 @@ Token = str | bytes | Mapping[str, object]
 """A token answer."""
 
 
-def verdict_error(verdict: Verdict) -> SendRejected | SendFailed | None:
-    """The error that a verdict is; None for an acknowledgement."""
+class AsyncTokenProvider(Protocol):
+    """Something like `HttpTokenProvider`."""
+
+    async def fetch_async(self) -> Token:
+        """A token answer."""
+
+
+TokenSource = Token | AsyncTokenProvider | Callable[[], Token | Awaitable[Token]]
+"""Where tokens come from: an answer itself, a provider, or a function or coroutine function that gives an answer."""
+
+
+def verdict_error(verdict: Rejected | Failed) -> SendRejected | SendFailed:
+    """The error that a verdict is."""
     match verdict:
-        case Acknowledged():
-            return None
         case Rejected(packet_id=packet_id, code=code, message=text):
             return SendRejected(packet_id=packet_id, code=code, text=text)
         case Failed(packet_id=packet_id, reason=reason, may_have_arrived=arrived):

@@ -1,0 +1,312 @@
+"""What a user is to an application on whatever loop: a session with its events. Nothing here waits or does I/O."""
+
+from __future__ import annotations
+
+import abc
+import logging
+import ssl as _ssl
+from collections import deque
+from collections.abc import Callable, Iterable
+from random import SystemRandom
+from typing import Any, Literal
+
+from mimc_proto import SessionConfig, Trace
+from mimc_proto.session import (
+    DEFAULT_RESOLVER,
+    Acknowledged,
+    Address,
+    ClientSession,
+    CloseLink,
+    Ended,
+    Failed,
+    FetchToken,
+    MessagesDelivered,
+    Offline,
+    Online,
+    OpenLink,
+    Rejected,
+    Resolve,
+    SessionEvent,
+    SessionRequest,
+    TooManyWaiting,
+    Verdict,
+)
+from mimc_proto.session import Message as Message  # what handlers get
+
+from ._shared import AnyMessage, Inflow, TokenSource, ended_error, problem_of
+
+__all__ = ["BaseUser", "Handler"]
+
+LOGIN_TIMEOUT = 30.0
+CLOSE_TIMEOUT = 5.0
+MOST_EVENTS = 8192
+"""Events that a slow reader of `events` may leave unread; then the oldest are dropped."""
+
+_VERDICTS = (Acknowledged, Rejected, Failed)
+_log = logging.getLogger("mimc.user")
+
+Handler = Callable[[Any], object]
+
+
+class BaseUser(abc.ABC):
+    """A user who is logged in, and again after every interruption.
+
+    ``token`` gives token answers: a function, a coroutine function, a provider, or one answer. ``addresses`` are
+    frontends as (host, port); without any the resolver is asked, which needs the extra ``[http]``. ``ssl`` is True or a
+    context; certificates are checked against ``server_hostname`` or the address. Leaving the block normally logs out,
+    waiting up to ``close_timeout`` seconds for what was sent; leaving it by an exception closes at once.
+
+    Messages are iterated over, or given to ``on_message``. ``on_verdict`` gets the verdicts of `send_nowait`,
+    ``on_status`` gets `Online`, `Offline` and `Ended`. An ``on_message`` that raises ends the user with that error, and
+    its message comes again at the next login; with ``on_handler_error="ack"`` that is logged, and the message counts as
+    consumed.
+
+    Entering raises `LoginError` at a refusal that is not about the token, `LoginTimeout` when nobody is online after
+    ``login_timeout`` seconds.
+    """
+
+    def __init__(
+        self,
+        app_id: int,
+        account: str,
+        token: TokenSource,
+        *,
+        resource: str | None = None,
+        addresses: Iterable[Address] = (),
+        resolver: str = DEFAULT_RESOLVER,
+        ssl: _ssl.SSLContext | bool | None = None,
+        server_hostname: str | None = None,
+        joined_groups: Iterable[int] = (),
+        login_timeout: float = LOGIN_TIMEOUT,
+        close_timeout: float = CLOSE_TIMEOUT,
+        auto_acknowledge: bool = True,
+        on_message: Handler | None = None,
+        on_verdict: Handler | None = None,
+        on_status: Handler | None = None,
+        on_handler_error: Literal["close", "ack"] = "close",
+        config: SessionConfig | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        self._now = self._clock()
+        self._session = ClientSession(
+            app_id,
+            account,
+            rng=SystemRandom(),
+            now=self._now(),
+            resource=resource,
+            addresses=addresses,
+            resolver=resolver,
+            joined_groups=joined_groups,
+            config=config,
+            trace=trace,
+        )
+        self._token = token
+        self._tls = _ssl.create_default_context() if ssl is True else ssl or None
+        self._server_hostname = server_hostname
+        self._login_timeout, self._close_timeout = login_timeout, close_timeout
+        self._message_handler, self._verdict_handler, self._status_handler = on_message, on_verdict, on_status
+        self._on_handler_error = on_handler_error
+        self._inflow = Inflow(self._consumed, self._skipped, automatic=auto_acknowledge)
+        self._unsettled: dict[str, Any] = {}  # packet ids, and who waits for their verdicts
+        self._listeners: list[deque[SessionEvent]] = []
+        self._status: Online | Offline | Ended = Offline()
+        self._flush_due = self._room_wanted = False
+        self._problem = ""
+        self._error: BaseException | None = None
+
+    @property
+    def session(self) -> ClientSession:
+        """The state machine underneath, to look at."""
+        return self._session
+
+    @property
+    def online(self) -> bool:
+        """Whether the user is logged in now."""
+        return self._session.online
+
+    @property
+    def status(self) -> Online | Offline | Ended:
+        """Logged in, not (any more), or ended."""
+        return self._status
+
+    def abort(self) -> None:
+        """End everything at once, without a word to the server: what is under way fails. Never waits."""
+        self._session.close(self._now())
+        self._pump()
+        self._stop()
+
+    # ---------------------------------------------------------------------------------------------------------- sending
+
+    def send_nowait(self, account: str, payload: bytes, **options: Any) -> str:
+        """Queue a message to a user; its verdict comes to ``on_verdict`` and `events`. Returns its packet id.
+
+        Options: ``biz_type``, ``is_store``, ``packet_id``, ``timeout`` (seconds), as in `ClientSession.send`. Raises
+        `QueueFull` when too many sends wait for their verdict: `wait_room`.
+        """
+        packet_id = self._session.send(account, payload, now=self._now(), **options)
+        if not self._flush_due:
+            self._flush_soon()
+        return packet_id
+
+    def send_group_nowait(self, group_id: int, payload: bytes, **options: Any) -> str:
+        """Queue a message to a normal group; otherwise like `send_nowait`."""
+        packet_id = self._session.send_group(group_id, payload, now=self._now(), **options)
+        self._flush_soon()
+        return packet_id
+
+    # -------------------------------------------------------------------------------------------------------- receiving
+
+    def acknowledge(self, message: AnyMessage) -> None:
+        """With ``auto_acknowledge=False``: this message is consumed. Its list is acknowledged when all of it is."""
+        self._inflow.acknowledge(message)
+
+    def skip(self, notice: TooManyWaiting) -> None:
+        """Do without all that a limit notice speaks of; not answered, it is pulled."""
+        self._inflow.skip(notice)
+
+    def pull(self) -> None:
+        """Ask the server for what waits; it pushes that by itself after a login."""
+        self._session.pull(self._now())
+        self._flush_soon()
+
+    def _consumed(self, receipt: int) -> None:
+        self._session.consumed(receipt, self._now())
+        self._flush_soon()
+
+    def _skipped(self, receipt: int) -> None:
+        self._session.skip(receipt, self._now())
+        self._flush_soon()
+
+    # ------------------------------------------------------------------------------------------- events and requests
+
+    def _pump(self) -> None:
+        """Hand out events, do what is asked for, write, set the timer: after all but the queueing of a send."""
+        session = self._session
+        events = session.events()
+        if events:
+            self._dispatch(events)
+        for request in session.requests():
+            self._perform(request)
+        if not self._flush_due:
+            self._flush()
+
+    def _dispatch(self, events: list[SessionEvent]) -> None:
+        unsettled, changed = self._unsettled, False
+        for event in events:
+            if not isinstance(event, _VERDICTS):
+                changed = True
+                self._on_event(event)
+                continue
+            waiter = unsettled.pop(event.packet_id, None) if unsettled else None
+            if waiter is not None:
+                self._settle(waiter, event)
+            else:
+                changed = self._on_verdict(event) or changed
+        if self._room_wanted and self._session.room_for(0):
+            self._room_wanted = False
+            self._wake_for_room()
+        if changed:
+            self._wake()
+
+    def _on_verdict(self, verdict: Verdict) -> bool:
+        """A verdict that nobody awaits; whether anybody listens."""
+        self._call(self._verdict_handler, verdict)
+        for listener in self._listeners:
+            listener.append(verdict)
+        return bool(self._listeners)
+
+    def _on_event(self, event: SessionEvent) -> None:
+        if isinstance(event, (MessagesDelivered, TooManyWaiting)):
+            self._inflow.add(event)
+            return
+        self._problem = problem_of(event) or self._problem
+        if isinstance(event, (Online, Offline, Ended)):
+            self._status = event
+            self._call(self._status_handler, event)
+        for listener in self._listeners:
+            listener.append(event)
+
+    def _call(self, handler: Handler | None, event: SessionEvent) -> None:
+        if handler is None:
+            return
+        try:
+            handler(event)
+        except Exception as error:
+            self._fail(error)
+
+    def _handler_failed(self, error: Exception) -> None:
+        """The handler of a message raised."""
+        if self._on_handler_error == "ack":
+            _log.error("the handler of a message failed; the message counts as consumed", exc_info=error)
+        else:
+            raise error
+
+    def _fail(self, error: Exception) -> None:
+        """A handler raised: the user ends with that error, once the events of this turn are handed out."""
+        self._error = self._error or error
+        self._soon(self.abort)
+
+    def _check_alive(self) -> None:
+        if self._session.ended is not None:
+            raise ended_error(self._session.ended)
+
+    def _perform(self, request: SessionRequest) -> None:
+        match request:
+            case FetchToken():
+                self._fetch_token(request)
+            case Resolve():
+                self._resolve(request)
+            case OpenLink():
+                self._open_link(request)
+            case CloseLink():
+                self._close_link(request)
+
+    # ------------------------------------------------------------------------------------------------ what differs
+
+    @abc.abstractmethod
+    def _clock(self) -> Callable[[], float]:
+        """The time in seconds, of any origin."""
+
+    @abc.abstractmethod
+    def _fetch_token(self, request: FetchToken) -> None:
+        """Begin to get a token answer."""
+
+    @abc.abstractmethod
+    def _resolve(self, request: Resolve) -> None:
+        """Begin to ask the resolver."""
+
+    @abc.abstractmethod
+    def _open_link(self, request: OpenLink) -> None:
+        """Begin to connect."""
+
+    @abc.abstractmethod
+    def _close_link(self, request: CloseLink) -> None:
+        """Close a connection, if it is the one that is there."""
+
+    @abc.abstractmethod
+    def _flush(self) -> None:
+        """Write what can be written, and see to it that `ClientSession.handle_timer` is called in time."""
+
+    @abc.abstractmethod
+    def _flush_soon(self) -> None:
+        """`_flush` at the end of this turn, so that what is sent in one turn goes out in one write."""
+
+    @abc.abstractmethod
+    def _settle(self, waiter: Any, verdict: Verdict) -> None:
+        """The verdict somebody waits for has come."""
+
+    @abc.abstractmethod
+    def _wake(self) -> None:
+        """Wake whoever waits for an event."""
+
+    @abc.abstractmethod
+    def _wake_for_room(self) -> None:
+        """Wake whoever waits until there is room for a send."""
+
+    @abc.abstractmethod
+    def _soon(self, callback: Callable[[], None]) -> None:
+        """Call it after the present turn."""
+
+    @abc.abstractmethod
+    def _stop(self) -> None:
+        """End all that runs."""
