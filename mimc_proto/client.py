@@ -6,7 +6,8 @@ from collections import OrderedDict
 from typing import Protocol, TypeVar
 
 from ._checks import MAX_ID, check_text, read_strictly
-from ._link import Link, Trace
+from ._keepalive import Keepalive
+from ._link import Trace
 from ._lists import read_list
 from ._record import new_record
 from ._requests import Request, RequestEncoder, wants_answer
@@ -18,7 +19,6 @@ from .events import (
     AckReceived,
     BindAccepted,
     BindRefused,
-    ClientEvent,
     CloseReason,
     HandshakeCompleted,
     Kicked,
@@ -51,9 +51,6 @@ EXAMPLE_CHALLENGE = "0123456789abcdef"
 METHOD = "XIAOMI-PASS"
 KICK = "0"
 
-MOST_PINGS = 8
-"""Control frames that wait while the transport cannot write: any of them is as good as one PING more."""
-
 
 class Unencoded(Protocol):
     """A message that is encoded when it is taken."""
@@ -69,14 +66,8 @@ M = TypeVar("M", bound=Unencoded)
 _SEND = ClientInput.SEND  # an enum's attributes are slow to reach
 _SENDING = (ClientState.BOUND, ClientState.UNBINDING)
 
-_TIMEOUTS = {
-    ClientState.HANDSHAKE: CloseReason.HANDSHAKE_TIMEOUT,
-    ClientState.BINDING: CloseReason.LOGIN_TIMEOUT,
-    ClientState.UNBINDING: CloseReason.LOGOUT_TIMEOUT,
-}
 
-
-class ClientConnection(Link[ClientState, ClientEvent]):
+class ClientConnection(Keepalive):
     """A connection to a frontend that was just opened; CONN is queued at once.
 
     ``resource`` names this device among those of the account. ``id_prefix`` opens every packet id made here and has
@@ -92,11 +83,7 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         "_credentials",
         "_encoder",
         "_id_prefix",
-        "_last_sent",
-        "_stalled_at",
         "_udid",
-        "config",
-        "pings",
         "resource",
     )
 
@@ -118,24 +105,18 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         config: ClientConfig | None = None,
         trace: Trace | None = None,
     ) -> None:
-        self.config = config = config if config is not None else ClientConfig()
+        config = config if config is not None else ClientConfig()
         if not isinstance(config, ClientConfig):
             raise LocalProtocolError(f"expected a ClientConfig, got a {type(config).__name__}", where="config")
-        limits = (config.max_pending, config.max_pending_bytes)
-        super().__init__(framing, config.max_frame, limits, ClientState.HANDSHAKE, now, trace)
+        super().__init__(framing, config, now, trace)
         self.resource = check_text(resource, "resource", MAX_ID)
         self._id_prefix = check_text(id_prefix, "id_prefix", MAX_ID - 20)
         body_key(EXAMPLE_CHALLENGE, udid)  # raises for an udid that cannot be part of a key
         self._udid = udid
         self._challenge = ""
         self._counter = 0
-        self.pings = 0
-        """PINGs queued so far."""
         self._credentials: Credentials | None = None
         self._encoder: RequestEncoder | None = None
-        self._last_sent = self._now
-        self._stalled_at: float | None = None
-        self._phase_at = self._now + config.handshake_timeout
         websocket = framing is Framing.WEBSOCKET
         conn = Conn(
             version=VERSION, os="python", udid=udid, sdk=SDK_WEBSOCKET if websocket else SDK_TCP, model="mimc-proto"
@@ -190,15 +171,6 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         self._control.append(frame)
         self._state = state
         self._phase_at = self._now + self.config.login_timeout
-
-    def ping(self, now: float) -> None:
-        """Queue a PING; the link also does so by itself after ``ping_interval`` of silence.
-
-        While the transport cannot write, a few are all that wait.
-        """
-        self._tick(now)
-        self._verb(ClientInput.PING)
-        self._queue_ping()
 
     def unbind(self, now: float) -> None:
         """Log out: UBND goes out behind the messages that wait; the answer ends the link."""
@@ -292,63 +264,6 @@ class ClientConnection(Link[ClientState, ClientEvent]):
                 self._trace("out", f"{len(frame)} bytes", self._now)
         return frames
 
-    # ------------------------------------------------------------------------------------------------------ timers
-
-    def get_timer(self) -> float | None:
-        """When `handle_timer` wants to be called: a deadline, or the time of the next PING."""
-        if self._close_at is not None:
-            return None
-        if self._phase_at is not None:
-            return self._phase_at
-        return self._ping_at() if self._answer_at is None else self._answer_at
-
-    def handle_timer(self, now: float) -> None:
-        """End the link if a deadline has passed, send a PING if it was silent.
-
-        An answer's deadline that is noticed late by more than half of it was a stall of this program: one PING, and
-        a second chance, before the link counts as dead.
-        """
-        self._tick(now)
-        if self._close_at is not None:
-            return
-        now = self._now
-        if self._phase_at is not None:
-            if now >= self._phase_at:
-                self._end(_TIMEOUTS[self._state])
-        elif self._answer_at is not None:
-            if now >= self._answer_at:
-                self._answer_overdue(now - self._answer_at)
-        elif now >= self._ping_at():
-            self._queue_ping()
-            self._trim()
-
-    def _answer_overdue(self, late: float) -> None:
-        used = self._stalled_at is not None and self._last_received < self._stalled_at
-        if late > self.config.answer_timeout / 2 and not used:
-            self._stalled_at = self._now
-            self._answer_at = None
-            self._queue_ping()
-        else:
-            self._end(CloseReason.ANSWER_TIMEOUT)
-
-    def _ping_at(self) -> float:
-        return min(self._last_received, self._last_sent) + self.config.ping_interval
-
-    def _queue_ping(self) -> None:
-        if len(self._control) < MOST_PINGS:
-            header = self._header(Command.PING, self._next_id(), self._credentials)
-            self._control.append(self._frame(header.encode(), b""))
-            self.pings += 1
-        self._taken(True)
-
-    def _may_send(self) -> bool:
-        return self._state in _SENDING
-
-    def _taken(self, wants_answer: bool) -> None:
-        self._last_sent = self._now
-        if wants_answer and self._answer_at is None:
-            self._answer_at = self._now + self.config.answer_timeout
-
     # ------------------------------------------------------------------------------------------------------ input
 
     def _on_empty_frame(self) -> None:
@@ -441,6 +356,12 @@ class ClientConnection(Link[ClientState, ClientEvent]):
         packet_id = self._coming_id()
         self._counter += 1
         return packet_id
+
+    def _ping_frame(self) -> bytes:
+        return self._frame(self._header(Command.PING, self._next_id(), self._credentials).encode(), b"")
+
+    def _may_send(self) -> bool:
+        return self._state in _SENDING
 
     def _header(self, command: Command, packet_id: str, user: Credentials | None = None) -> Header:
         chid, uuid = (user.chid, user.uuid) if user is not None else (9, 0)

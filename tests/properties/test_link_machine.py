@@ -27,7 +27,7 @@ from mimc_proto import (
     ServerConnection,
     ServerState,
 )
-from mimc_proto.client import MOST_PINGS
+from mimc_proto._keepalive import MOST_PINGS
 from mimc_proto.events import AckReceived, Ignored, LimitReached, LinkClosed, MessagesReceived, PacketReceived
 from mimc_proto.packets import Group, PacketAck, PacketList, SequenceAck, UcJoin, UcPong
 from mimc_proto.server import MOST_COMMANDS, MOST_PONGS
