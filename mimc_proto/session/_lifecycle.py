@@ -280,6 +280,7 @@ class Lifecycle(abc.ABC):
         except LocalProtocolError as error:  # packets of the user that the token was for before wait there
             self._link_gone(str(error))
         else:
+            self._tokens.used()
             self._login_pace.bound(self._now)
 
     def _leave(self) -> bool:
@@ -316,6 +317,7 @@ class Lifecycle(abc.ABC):
         answer = self._tokens.answer
         assert answer is not None  # it was just used
         self._tokens.accepted()
+        self._login_pace.answered(self._now)
         self._login_pace.accepted()
         self._bound_at = self._now
         self._step(SessionInput.ACCEPTED)
@@ -324,6 +326,7 @@ class Lifecycle(abc.ABC):
     def _on_refused(self, event: BindRefused) -> None:
         told = {"error_type": event.error_type, "error_reason": event.error_reason, "error_desc": event.error_desc}
         never_online = self._state is SessionState.CONNECTING
+        self._login_pace.answered(self._now)
         self._went_offline(**told)
         self._events.append(LoginRefused(**told))
         if event.taken_over:
@@ -344,9 +347,9 @@ class Lifecycle(abc.ABC):
             self._end(EndReason.LOGGED_OUT)
         elif event.taken_over:
             self._end(EndReason.KICKED, **told)
+        elif event.token_refused and not self._tokens.kicked(self._now):
+            self._login_pace.crossed()
         else:
-            if event.token_refused:
-                self._tokens.refused(self._now)
             self._login_pace.kicked(self._now, online_for, token_refused=event.token_refused)
 
     def _on_closed(self, event: LinkClosed) -> None:
@@ -376,6 +379,8 @@ class Lifecycle(abc.ABC):
         if self._link_id is not None:
             self._requests.append(CloseLink(link_id=self._link_id, flush_until=self._now))
         self._link_id = self._link = self._open_deadline = None
+        self._tokens.link_gone()
+        self._login_pace.answered(self._now)
         self._link_dropped()
 
     @abc.abstractmethod

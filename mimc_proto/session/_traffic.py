@@ -26,6 +26,7 @@ from ..events import (
 )
 from ..framing import Framing
 from ..packets import (
+    Command,
     OnlineMessage,
     OnlineMessageAck,
     Pull,
@@ -287,7 +288,9 @@ class Traffic(Lifecycle):
         self._events.append(verdict)
 
     def _on_ignored(self, event: Ignored) -> None:
-        """NOTIFY, SYNC, unknown commands: the link has traced them."""
+        """NOTIFY, SYNC, unknown commands: the link has traced them. An answer to BIND too, if a KICK crossed that."""
+        if event.command == Command.BIND:
+            self._login_pace.answered(self._now)
 
     # --------------------------------------------------------------------------------------------------- for Lifecycle
 

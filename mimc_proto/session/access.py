@@ -19,6 +19,9 @@ Answer = str | bytes | Mapping[str, object] | BaseException
 FRONTEND_PORT = 5222
 """Where frontends listen, when only their domain is known."""
 
+_NONE = 0
+"""No token has this generation."""
+
 
 def described(error: BaseException) -> str:
     """An error for an event: the text of our own says no secret, of others only the type is known to be harmless."""
@@ -26,9 +29,28 @@ def described(error: BaseException) -> str:
 
 
 class Tokens:
-    """The token of a session: at most one request at a time, and a back-off that a refused fresh token advances."""
+    """The token of a session: at most one request at a time, and a back-off that a refused fresh token advances.
 
-    __slots__ = ("_account", "_app_id", "_backoff", "_fetch_at", "_fresh", "_timeout", "answer", "deadline", "request")
+    Tokens are counted, because what a frontend says of one may cross the BIND with the next. A refusal is about the
+    last BIND of its link. A KICK is about the token that was bound, or came before a BIND that has no answer yet; about
+    the one of that BIND only if there was none before it on this link, or the same. What is about an older token than
+    the present one is ignored.
+    """
+
+    __slots__ = (
+        "_account",
+        "_app_id",
+        "_backoff",
+        "_before",
+        "_fetch_at",
+        "_fresh",
+        "_generation",
+        "_timeout",
+        "_used",
+        "answer",
+        "deadline",
+        "request",
+    )
 
     def __init__(self, app_id: int, account: str, config: SessionConfig, rng: Chance, cached: Answer | None) -> None:
         self._app_id, self._account = app_id, account
@@ -36,6 +58,9 @@ class Tokens:
         self._timeout = config.token_timeout
         self._fetch_at = -LATEST  # at once
         self._fresh = False
+        self._generation = 1  # of the token that is there, or comes next
+        self._used = _NONE  # by the last BIND of this link
+        self._before = _NONE  # what a KICK is about
         self.answer: TokenAnswer | None = None
         self.request: int | None = None
         self.deadline: float | None = None
@@ -67,21 +92,42 @@ class Tokens:
         self.fetched(problem, now)
         return str(problem)
 
-    def refused(self, now: float) -> None:
-        """The frontend does not take the token: get another, at once if this one had been good."""
-        self.answer = None
-        self._fetch_at = now + self._backoff.next() if self._fresh else now
+    def used(self) -> None:
+        """A BIND with the token goes out."""
+        self._before = self._used or self._generation
+        self._used = self._generation
 
     def accepted(self) -> None:
-        """The frontend took the token."""
+        """The frontend took the token of the last BIND."""
+        self._before = self._used
         self._fresh = False
         self._backoff.reset()
+
+    def refused(self, now: float) -> None:
+        """The frontend does not take the token of the last BIND: get another, at once if this one had been good."""
+        self._drop(self._used, now)
+
+    def kicked(self, now: float) -> bool:
+        """A KICK was about a token; False if an older one was meant: the present one may be good."""
+        return self._drop(self._before, now)
+
+    def link_gone(self) -> None:
+        """The next link knows no token."""
+        self._used = self._before = _NONE
 
     def timer(self) -> float | None:
         """When something is due."""
         if self.request is not None:
             return self.deadline
         return self._fetch_at if self.answer is None else None
+
+    def _drop(self, generation: int, now: float) -> bool:
+        if generation != self._generation:
+            return False
+        self._generation += 1
+        self.answer = None
+        self._fetch_at = now + self._backoff.next() if self._fresh else now
+        return True
 
     def _read(self, answer: Answer) -> None:
         if isinstance(answer, BaseException):

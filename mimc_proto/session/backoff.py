@@ -42,21 +42,39 @@ class Backoff:
 
 
 class LoginPace:
-    """When the next BIND may go out: later after a refusal, and ever later while kicks follow logins at once."""
+    """When the next BIND may go out: later after a refusal, and ever later while kicks follow logins at once.
 
-    __slots__ = ("_backoff", "_config", "_early_kicks", "_last_bind", "bind_at")
+    One BIND at a time: a KICK that crosses one makes the link forget it, but its answer may yet come.
+    """
+
+    __slots__ = ("_backoff", "_config", "_crossed", "_early_kicks", "_last_bind", "_unanswered", "bind_at")
 
     def __init__(self, config: SessionConfig, rng: Chance, now: float) -> None:
         self._config = config
         self._backoff = Backoff(config.connect_backoff, config.longest_connect_backoff, rng)
         self._early_kicks = 0
         self._last_bind = now
+        self._unanswered = False  # BIND is out
+        self._crossed = False  # and a KICK made the link forget it
         self.bind_at = now
         """Not before; it holds across links."""
 
     def bound(self, now: float) -> None:
         """BIND goes out."""
         self._last_bind = now
+        self._unanswered, self._crossed = True, False
+
+    def crossed(self) -> None:
+        """A KICK says nothing of the BIND that may be out: the next may follow when its answer came or is overdue."""
+        if self._unanswered:
+            self._crossed = True
+            self.bind_at = self._last_bind + self._config.login_timeout
+
+    def answered(self, now: float) -> None:
+        """To the last BIND there is an answer, or none can come any more."""
+        if self._crossed:
+            self.bind_at = now
+        self._unanswered = self._crossed = False
 
     def accepted(self) -> None:
         """The user is online."""
@@ -69,6 +87,7 @@ class LoginPace:
     def kicked(self, now: float, online_for: float | None, *, token_refused: bool) -> None:
         """After so many seconds online; None if the user was not, for then this KICK says nothing new."""
         config = self._config
+        self._unanswered = self._crossed = False  # the KICK is the answer
         if online_for is not None:
             self._early_kicks = self._early_kicks + 1 if online_for < config.stable_after else 0
         if not token_refused or self._early_kicks > 1:  # one token may expire at a bad time, but not all

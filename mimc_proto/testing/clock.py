@@ -62,8 +62,9 @@ class VirtualClock:
         clock.run_for(10.0)
         assert clock.now == 10.0
 
-    ``now`` is the start in seconds (any origin), ``wall_ms`` the Unix time of that moment in milliseconds.
-    ``max_steps`` bounds the callbacks of one run: a program that never comes to rest ends in `Stuck`.
+    ``now`` is the start in seconds (any origin), ``wall_ms`` the Unix time of that moment in milliseconds. The wall
+    clock moves with the seconds, but may be set: `set_wall`. ``max_steps`` bounds the callbacks of one run: a program
+    that never comes to rest ends in `Stuck`.
     """
 
     def __init__(self, now: float = 0.0, *, wall_ms: int = WALL_MS, max_steps: int = 100_000) -> None:
@@ -82,8 +83,18 @@ class VirtualClock:
 
     @property
     def wall_ms(self) -> int:
-        """Unix time in milliseconds: what goes into sequences and timestamps. It moves with `now`."""
+        """Unix time in milliseconds: what goes into sequences and timestamps. It moves with `now`, unless it is set."""
         return self._wall_ms + round((self._now - self._start) * 1000)
+
+    def set_wall(self, wall_ms: int) -> None:
+        """Have it be this time (Unix milliseconds), later or earlier than it was; `now` and what waits do not notice.
+
+        Whoever looks at the wall clock has to live with that: people and time servers set clocks, timers do not follow.
+        Raises `LocalProtocolError` for anything but a whole number.
+        """
+        if type(wall_ms) is not int:
+            raise LocalProtocolError(f"expected whole milliseconds, got {wall_ms!r}", where="VirtualClock.set_wall")
+        self._wall_ms += wall_ms - self.wall_ms
 
     @property
     def waiting(self) -> list[Scheduled]:

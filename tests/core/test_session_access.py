@@ -42,8 +42,19 @@ def tokens(cached: Any = None) -> Tokens:
 def fetched(answer: Any = ANSWER, *, now: float = 0.0) -> Tokens:
     """Tokens after one request that was answered so."""
     mine = tokens()
+    fetch(mine, answer, now=now)
+    return mine
+
+
+def fetch(mine: Tokens, answer: Any = ANSWER, *, now: float = 0.0) -> None:
     mine.asked(1, now)
     mine.fetched(answer, now)
+
+
+def bound(mine: Tokens) -> Tokens:
+    """A BIND with the token was accepted."""
+    mine.used()
+    mine.accepted()
     return mine
 
 
@@ -152,23 +163,23 @@ def test_an_error_of_ours_is_told_in_full_and_of_any_other_only_its_type() -> No
 
 def test_a_cached_token_that_is_refused_is_replaced_at_once() -> None:
     mine = tokens(ANSWER)
+    mine.used()
     mine.refused(3.0)
     assert mine.answer is None
     assert mine.wanted(3.0)
 
 
 def test_a_token_that_was_good_and_expires_is_replaced_at_once() -> None:
-    mine = fetched()
-    mine.accepted()
-    mine.refused(100.0)
+    mine = bound(fetched())
+    assert mine.kicked(100.0)
     assert mine.wanted(100.0)
 
 
 def test_a_fresh_token_that_is_refused_advances_the_back_off() -> None:
     mine, waits = tokens(), []
     for _ in range(3):
-        mine.asked(1, 0.0)
-        mine.fetched(ANSWER, 0.0)
+        fetch(mine)
+        mine.used()
         mine.refused(10.0)
         waits.append(mine.timer())
     assert waits == [10.05, 10.1, 10.2]
@@ -176,14 +187,74 @@ def test_a_fresh_token_that_is_refused_advances_the_back_off() -> None:
 
 
 def test_a_login_ends_the_back_off() -> None:
-    mine = fetched()
+    mine = tokens()
     for _ in range(5):
+        fetch(mine)
+        mine.used()
         mine.refused(0.0)
-    mine.fetched(ANSWER, 0.0)
-    mine.accepted()
-    mine.refused(0.0)
+    fetch(mine)
+    bound(mine)
+    assert mine.kicked(0.0)
     mine.fetched(OSError(), 10.0)
     assert mine.timer() == 10.05
+
+
+def test_a_kick_that_crosses_the_bind_with_the_next_token_is_about_the_one_before() -> None:
+    mine = bound(tokens(ANSWER))
+    mine.kicked(0.0)
+    fetch(mine)
+    mine.used()
+    assert not mine.kicked(1.0)
+    assert not mine.kicked(1.0)
+    assert mine.answer is not None
+    mine.used()
+    mine.accepted()
+    assert mine.kicked(2.0)
+    assert mine.wanted(2.0)
+
+
+def test_a_kick_after_a_second_bind_with_the_same_token_is_about_that() -> None:
+    mine = bound(tokens(ANSWER))
+    mine.kicked(0.0)
+    fetch(mine)
+    mine.used()
+    mine.kicked(1.0)
+    mine.used()
+    assert mine.kicked(1.0)
+    assert mine.timer() == 1.05
+
+
+def test_a_kick_that_crosses_the_first_bind_of_a_link_is_about_its_token() -> None:
+    mine = tokens(ANSWER)
+    mine.used()
+    assert mine.kicked(1.0)
+
+
+def test_a_kick_about_a_token_that_is_gone_already_does_not_shorten_the_wait_for_the_next() -> None:
+    mine = bound(tokens(ANSWER))
+    mine.kicked(0.0)
+    fetch(mine, OSError("down"))
+    assert not mine.kicked(0.0)
+    assert mine.timer() == 0.05
+
+
+def test_a_kick_on_a_link_that_was_told_no_token_is_about_none() -> None:
+    mine = bound(tokens(ANSWER))
+    mine.link_gone()
+    assert not mine.kicked(1.0)
+    assert mine.answer is not None
+    mine.used()
+    assert mine.kicked(1.0)
+
+
+def test_a_refusal_is_about_the_last_bind_even_if_another_token_was_bound_before() -> None:
+    mine = bound(tokens(ANSWER))
+    mine.kicked(0.0)
+    fetch(mine)
+    mine.used()
+    mine.refused(1.0)
+    assert mine.answer is None
+    assert mine.timer() == 1.05
 
 
 # -------------------------------------------------------------------------------------------------------- addresses

@@ -109,3 +109,30 @@ def test_one_token_may_expire_early_without_any_wait_but_not_two() -> None:
     assert it.bind_at == 100.0
     it.kicked(100.5, 0.5, token_refused=True)
     assert it.bind_at == 120.0
+
+
+def test_a_kick_that_crosses_a_bind_has_the_next_wait_for_its_answer() -> None:
+    it = pace(login_timeout=4.0)
+    it.bound(100.0)
+    it.crossed()
+    assert it.bind_at == 104.0
+    it.answered(101.0)
+    assert it.bind_at == 101.0
+
+
+def test_a_kick_that_crosses_nothing_has_nobody_wait() -> None:
+    it = pace()
+    it.crossed()
+    it.bound(100.0)
+    it.answered(101.0)
+    it.crossed()
+    assert it.bind_at == 100.0
+
+
+def test_an_answer_that_is_late_does_not_shorten_the_gap_after_a_kick() -> None:
+    it = pace(login_gap=5.0)
+    it.bound(100.0)
+    it.crossed()
+    it.kicked(100.0, None, token_refused=False)
+    it.answered(101.0)
+    assert it.bind_at == 105.0

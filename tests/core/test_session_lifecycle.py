@@ -318,6 +318,75 @@ def test_a_kick_while_bind_is_on_its_way_is_no_end_of_it() -> None:
     assert hand.say(hand.peer.bind_answer()) == [Online(uuid=UUID, resource=RESOURCE)]
 
 
+def rebinding() -> Hand:
+    """A session whose token expired while it was bound; BIND with a fresh one is on its way."""
+    hand = Hand().bound()
+    hand.now = 1.0
+    hand.say(hand.peer.kick("token-expired"))
+    hand.session.token_fetched(hand.asked(FetchToken).request_id, NEW_TOKEN, 1.0)
+    assert hand.commands() == ["BIND"]
+    return hand
+
+
+def test_a_late_kick_about_an_older_token_does_not_cost_the_fresh_one() -> None:
+    hand = rebinding()
+    assert hand.say(hand.peer.kick("token-expired")) == []
+    assert hand.session.requests() == []
+    assert hand.commands() == []  # one BIND is out
+    hand.say(hand.peer.bind_answer())  # to the BIND that the link has forgotten over the KICK
+    assert hand.commands() == ["BIND"]
+    assert kinds(hand.say(hand.peer.bind_answer())) == ["Online"]
+    assert hand.session.requests() == []
+
+
+def test_a_bind_that_a_late_kick_crossed_and_nobody_answers_is_sent_again_after_its_deadline() -> None:
+    hand = rebinding()
+    hand.say(hand.peer.kick("token-expired"))
+    assert hand.session.get_timer() == 6.0
+    assert hand.timer(6.0) == []
+    assert hand.commands() == ["BIND"]
+    hand.say(hand.peer.kick("token-expired"))  # the second BIND with this token: now it is meant
+    assert hand.session.get_timer() == 6.05
+    hand.timer(6.05)
+    assert kinds(hand.session.requests()) == ["FetchToken"]
+
+
+def test_a_bind_that_a_late_kick_crossed_is_not_waited_for_on_the_next_link() -> None:
+    hand = rebinding()
+    hand.say(hand.peer.kick("token-expired"))
+    hand.session.link_lost(hand.link_id, None, 1.0)
+    hand.timer(1.5)
+    hand.ready()
+    assert hand.commands() == ["BIND"]
+
+
+def test_a_second_kick_about_a_token_that_is_being_replaced_asks_for_no_other() -> None:
+    hand = Hand().bound()
+    hand.say(hand.peer.kick("token-expired"))
+    fetch = hand.asked(FetchToken)
+    assert hand.say(hand.peer.kick("token-expired")) == []
+    hand.session.token_fetched(fetch.request_id, OSError("down"), 0.0)
+    hand.session.events()
+    assert hand.say(hand.peer.kick("token-expired")) == []
+    assert hand.session.requests() == []
+    assert hand.session.get_timer() == 0.05
+
+
+def test_a_kick_as_the_answer_to_the_first_bind_of_a_link_is_about_its_token() -> None:
+    hand = Hand().ready()
+    hand.frames()
+    assert hand.say(hand.peer.kick("invalid-token")) == []
+    hand.session.token_fetched(hand.asked(FetchToken).request_id, NEW_TOKEN, 0.0)
+    assert hand.commands() == ["BIND"]
+
+
+def test_a_fresh_token_that_is_refused_after_a_kick_is_replaced_after_a_pause() -> None:
+    hand = rebinding()
+    assert kinds(hand.say(hand.peer.bind_answer(False, "token-expired"))) == ["LoginRefused"]
+    assert hand.session.requests() == []
+    assert hand.session.get_timer() == 1.05
+
+
 def test_a_token_of_another_uuid_gets_a_link_of_its_own_while_packets_of_the_first_wait() -> None:
     hand = Hand(settings={"send_timeout": 99.0}).bound()
     hand.session.pull(0.0)

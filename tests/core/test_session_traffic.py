@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from support.links import APP_ID, RESOURCE, UUID
+from support.links import APP_ID, RESOURCE, UUID, credentials
 from support.session_bed import (
     TEAM,
     Bed,
+    FetchToken,
     Hand,
     Traced,
     a_limit,
@@ -38,7 +39,7 @@ from mimc_proto.packets import (
 from mimc_proto.session import events as said
 from mimc_proto.session._traffic import MOST_UNCONFIRMED
 from mimc_proto.session.events import Acknowledged, Failed, FailReason, GroupDismissed, MessagesDropped, Rejected
-from mimc_proto.testing import AckRule
+from mimc_proto.testing import AckRule, token_answer
 
 
 def test_a_message_without_an_answer_times_out_from_the_call_on() -> None:
@@ -226,6 +227,20 @@ def test_packets_without_a_meaning_here_are_ignored_and_traced() -> None:
         assert hand.push(body) == plain.push(body) == []
     assert hand.say(hand.peer.answer("NOTIFY")) == []
     assert "in a Pull is ignored" in trace.lines
+
+
+def test_an_answer_to_a_bind_that_the_link_has_forgotten_lets_the_next_one_go() -> None:
+    hand = Hand().bound()
+    hand.say(hand.peer.kick("token-expired"))
+    [fetch] = hand.session.requests()
+    assert isinstance(fetch, FetchToken)
+    hand.session.token_fetched(fetch.request_id, token_answer(credentials(token="new")), 0.0)
+    assert hand.commands() == ["BIND"]
+    hand.say(hand.peer.kick("token-expired"))  # late: about the token before
+    hand.say(hand.peer.answer("NOTIFY"))
+    assert hand.commands() == []
+    hand.say(hand.peer.bind_answer())
+    assert hand.commands() == ["BIND"]
 
 
 # -------------------------------------------------------------------------------------------------- unlimited groups

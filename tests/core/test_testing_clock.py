@@ -72,6 +72,23 @@ def test_the_wall_clock_moves_with_the_seconds() -> None:
     assert clock.wall_ms == 3_500
 
 
+@pytest.mark.parametrize("wall_ms", [0, 999, 10**15], ids=str)
+def test_the_wall_clock_can_be_set_and_nothing_else_notices(wall_ms: int) -> None:
+    clock, notes = VirtualClock(5.0, wall_ms=1_000), list[tuple[float, str]]()
+    clock.call_at(8.0, noted(clock, notes, "on time"))
+    clock.run_for(2.0)
+    clock.set_wall(wall_ms)
+    assert (clock.now, clock.wall_ms) == (7.0, wall_ms)
+    clock.run_for(1.5)
+    assert clock.wall_ms == wall_ms + 1_500
+    assert notes == [(8.0, "on time")]
+
+
+def test_a_wall_clock_counts_whole_milliseconds() -> None:
+    with pytest.raises(LocalProtocolError, match=r"set_wall: expected whole milliseconds, got 1\.5"):
+        VirtualClock().set_wall(1.5)  # type: ignore[arg-type]
+
+
 def test_advancing_runs_nothing_and_what_fell_due_runs_late() -> None:
     clock, notes = VirtualClock(), list[tuple[float, str]]()
     clock.call_at(1.0, noted(clock, notes, "late"))

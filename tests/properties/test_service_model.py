@@ -4,6 +4,10 @@ Nothing undeclared is raised; every send gets exactly one verdict; what was ackn
 not sent is not; no session object gets a stored message twice, or out of order within a list; whoever stays online
 gets everything; a repeat is stored once; bounds hold; timers move on; in the end both sides agree on who is online and
 what was acknowledged.
+
+Somebody sets the wall clock, forwards and back. What is promised by that clock holds by the latest it ever showed:
+messages wait 7 days, a resource without a session keeps its place for 7 days, repeats are known for 24 hours. The rest
+does not depend on it: sequences rise although the clock went back.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from mimc_server.service import ServiceConfig
-from mimc_server.store import Kind
+from mimc_server.store import Kind, StoreConfig
 from mimc_server.testing import ServiceWorld
 
 from mimc_proto import Delivery, LocalProtocolError, QueueFull, SessionConfig
@@ -40,6 +44,13 @@ CONFIG = SessionConfig(
     max_pending=16, high_messages=HIGH, low_messages=2, remembered=4, send_timeout=20.0, longest_connect_backoff=8.0
 )
 PATIENCE = 400.0
+HOUR, DAY = 3600.0, 86_400.0
+STORE = StoreConfig()
+MOST_RESOURCES = 4
+"""Resources of an account, beyond which no new ones are made."""
+
+NEARLY_A_WEEK = STORE.cursor_idle - DAY
+"""When the wall clock was set so far ahead, together with hours of plain running a resource may lose its place."""
 
 seats = st.tuples(st.sampled_from(ACCOUNTS), st.sampled_from(RESOURCES))
 consume = st.sampled_from([0.0, 0.3, 2.0, None])
@@ -49,6 +60,14 @@ consume = st.sampled_from([0.0, 0.3, 2.0, None])
 def sequences(messages: Iterable[object]) -> set[int]:
     """Of those that are stored."""
     return {message.sequence for message in messages if isinstance(message, (Message, GroupMessage))}
+
+
+class Kept:
+    """What a program would keep of its last token answer."""
+
+    def __init__(self, answer: str, wall_ms: int) -> None:
+        self.answer, self.wall_ms = answer, wall_ms
+        self.revoked = False
 
 
 class Sent:
@@ -65,11 +84,29 @@ class ServiceModel(RuleBasedStateMachine):
         super().__init__()
         self.world = ServiceWorld(config=ServiceConfig(window=WINDOW), conditions=Conditions(latency=LATENCY))
         self.seats: dict[tuple[str, str], SessionDriver] = {}
-        """Who is running now."""
+        """Who is running now, by account and the resource that the place began with."""
+        self.resources: dict[tuple[str, str], str] = {}
+        """The resource that each place has now."""
+        self.kept: dict[tuple[str, str], Kept] = {}
+        self.owed: dict[tuple[str, str], set[int]] = {}
+        """What a new resource has to get, because it waited for the account when the resource came."""
+        self.from_here_on: dict[SessionDriver, int] = {}
+        """Messages that a program had when the resource may have lost its place."""
         self.all: list[tuple[tuple[str, str], SessionDriver]] = []
         self.crashed: set[SessionDriver] = set()
         self.sent: list[Sent] = []
         self.count = 0
+        self.checked = self.last = 0
+        self.earliest = self.before_it_was_set = self.wall_before = self.wall
+
+    @property
+    def wall(self) -> int:
+        return self.world.clock.wall_ms
+
+    @property
+    def latest(self) -> int:
+        """The latest that the wall clock ever showed."""
+        return max(self.before_it_was_set, self.wall)
 
     @property
     def now(self) -> float:
@@ -141,12 +178,67 @@ class ServiceModel(RuleBasedStateMachine):
         ends = [] if driver is None else [link.end for link in driver._links.values()]
         return [pipe for pipe in self.world.network.pipes if pipe.client in ends]
 
-    @rule(seat=seats, crash=st.booleans(), seconds=st.sampled_from([0.0, 1.0, 40.0]), consume=consume)
-    def start_again(self, seat: tuple[str, str], crash: bool, seconds: float, consume: float | None) -> None:
-        """A program is closed or crashes, and its successor has its resource."""
+    @rule(
+        seat=seats,
+        crash=st.booleans(),
+        seconds=st.sampled_from([0.0, 1.0, 40.0]),
+        consume=consume,
+        cache=st.booleans(),
+    )
+    def start_again(
+        self, seat: tuple[str, str], crash: bool, seconds: float, consume: float | None, cache: bool
+    ) -> None:
+        """A program is closed or crashes, and its successor has its resource, with a cache the token as well.
+
+        A kept token that is good is used, and none is asked for. One that is not good does not keep anybody offline.
+        """
         (self.crash if crash else self.close)(seat)
         self.world.run_for(seconds)
-        self.start(seat, consume, Delivery.AT_LEAST_ONCE)
+        kept = self.kept.get(seat) if cache else None
+        driver = self.begin_session(seat, consume, Delivery.AT_LEAST_ONCE, kept)
+        good = kept is not None and not kept.revoked and self.latest - kept.wall_ms < DAY * 1000 - 60_000
+        self.world.run_for(1.0)
+        assert not (good and driver.tokens.asked)
+
+    @rule(
+        account=st.sampled_from(ACCOUNTS),
+        place=st.sampled_from(RESOURCES),
+        crash=st.booleans(),
+        sizes=st.lists(st.sampled_from([1, 3, WINDOW + 2]), max_size=2),
+        kind=st.sampled_from([Kind.P2P, Kind.P2T]),
+        consume=consume,
+    )
+    def start_without_a_cache(
+        self, account: str, place: str, crash: bool, sizes: list[int], kind: Kind, consume: float | None
+    ) -> None:
+        """The account goes offline and its messages wait; then it starts with a resource that nobody knows.
+
+        That gets everything that no resource of the account has ever had (so it is above the account's floor).
+        """
+        if sum(1 for name, _ in {seat for seat, _ in self.all} if name == account) >= MOST_RESOURCES:
+            return
+        for resource in RESOURCES:
+            (self.crash if crash else self.close)((account, resource))
+        [sender] = set(ACCOUNTS) - {account}
+        for size in sizes:
+            self.send((sender, "pc"), account, kind, size)
+            self.world.run_for(1.0)
+        alone = account not in {info.account for info in self.world.sessions()}
+        waiting = self.inbox(account) - {n for s, d in self.all if s[0] == account for n in sequences(d.messages)}
+        self.resources[account, place] = ""
+        driver = self.begin_session((account, place), consume, Delivery.AT_LEAST_ONCE, None)
+        self.world.run_for(1.0)
+        if alone and driver.online:
+            self.owed[account, driver.session.resource] = waiting  # type: ignore[attr-defined]
+
+    def inbox(self, account: str) -> set[int]:
+        """All that was stored for an account."""
+        return {
+            message.sequence
+            for message in self.world.stored()
+            if (message.kind is Kind.P2P and message.target == account)
+            or (message.kind is Kind.P2T and message.sender != account)
+        }
 
     @rule(seat=seats)
     def consume_all(self, seat: tuple[str, str]) -> None:
@@ -159,18 +251,33 @@ class ServiceModel(RuleBasedStateMachine):
     @rule(seat=seats, consume=consume, delivery=st.sampled_from(Delivery))
     def start(self, seat: tuple[str, str], consume: float | None, delivery: Delivery) -> None:
         """A program starts; if this resource is online already, it takes over."""
-        account, resource = seat
+        self.begin_session(seat, consume, delivery, None)
+
+    def begin_session(
+        self, seat: tuple[str, str], consume: float | None, delivery: Delivery, kept: Kept | None
+    ) -> SessionDriver:
+        account, resource = seat[0], self.resources.setdefault(seat, seat[1])
         options = {field: getattr(CONFIG, field) for field in CONFIG.__dataclass_fields__} | {"delivery": delivery}
         driver = self.world.user(
             account,
-            resource=resource,
+            resource=resource or None,
             consume=consume,
             config=SessionConfig(**options),
             joined_groups=[self.unlimited],
+            token=None if kept is None else kept.answer,
         )
+
+        def token(_: object) -> str:
+            answer = self.world.token_answer(account)
+            self.kept[seat] = Kept(answer, self.wall)
+            return answer
+
+        driver.tokens.default = token
+        self.resources[seat] = driver.session.resource
         self.seats[seat] = driver
-        self.all.append((seat, driver))
+        self.all.append(((account, driver.session.resource), driver))
         driver.session.connect(self.now)
+        return driver
 
     def running(self, seat: tuple[str, str]) -> SessionDriver | None:
         driver = self.seats.get(seat)
@@ -287,6 +394,8 @@ class ServiceModel(RuleBasedStateMachine):
     @rule(account=st.sampled_from(ACCOUNTS))
     def expire_tokens(self, account: str) -> None:
         self.world.expire_tokens(account)
+        for seat, kept in self.kept.items():
+            kept.revoked |= seat[0] == account
 
     @rule(account=st.sampled_from(ACCOUNTS), reason=st.sampled_from(["", "token-expired"]))
     def kick(self, account: str, reason: str) -> None:
@@ -308,7 +417,27 @@ class ServiceModel(RuleBasedStateMachine):
     def oversleep(self, seconds: float) -> None:
         self.world.clock.advance(seconds)
 
+    @rule(seconds=st.sampled_from([-8 * DAY, -25 * HOUR, -60.0, -0.001, 0.001, 60.0, 25 * HOUR, 8 * DAY]))
+    def set_the_wall_clock(self, seconds: float) -> None:
+        self.before_it_was_set = self.latest
+        self.world.clock.set_wall(self.wall + round(seconds * 1000))
+        self.earliest = min(self.earliest, self.wall)
+        self.wall_before = self.wall
+        if seconds > 0 and self.wall - self.earliest > NEARLY_A_WEEK * 1000:
+            # who was offline may have lost the place, and then begins where another resource of the account is
+            self.from_here_on = {driver: len(driver.messages) for _, driver in self.all}
+            self.owed.clear()
+
     # ------------------------------------------------------------------------------------------------------------- laws
+
+    @invariant()
+    def sequences_rise(self) -> None:
+        """Whatever the wall clock does; and none is lower than the time at which it was given."""
+        stored = self.world.stored()
+        for message in stored[self.checked :]:
+            assert message.sequence > max(self.last, self.wall_before * 10_000)
+            self.last = message.sequence
+        self.checked, self.wall_before = len(stored), self.wall
 
     @invariant()
     def bounds_hold(self) -> None:
@@ -334,8 +463,12 @@ class ServiceModel(RuleBasedStateMachine):
 
     @invariant()
     def stored_once(self) -> None:
-        """Online messages are not stored at all, so one that is repeated passes twice."""
-        kept = [m for m in self.world.stored() if m.kind is not Kind.ONLINE]
+        """Online messages are not stored at all, so one that is repeated passes twice.
+
+        A repeat is known for 24 hours of the wall clock, so what is older may have been stored once more.
+        """
+        horizon = (self.latest - round(STORE.repeat_window * 1000)) * 10_000
+        kept = [m for m in self.world.stored() if m.kind is not Kind.ONLINE and m.sequence >= horizon]
         stored = Counter((m.sender, m.resource, m.packet_id, m.payload) for m in kept)
         assert all(count == 1 for count in stored.values())
 
@@ -356,7 +489,8 @@ class ServiceModel(RuleBasedStateMachine):
             while driver.unconsumed and self.lives(driver):
                 driver.consume_next()
         self.world.run_for(PATIENCE)
-        for seat in {seat for seat, _ in self.all}:  # what the dead did not consume comes again
+        self.resources.clear()
+        for seat in {seat: None for seat, _ in self.all}:  # what the dead did not consume comes again
             self.start(seat, 0.0, Delivery.AT_MOST_ONCE)
         self.world.run_for(PATIENCE)
         self.timers_lie_ahead()
@@ -392,30 +526,31 @@ class ServiceModel(RuleBasedStateMachine):
                 assert repeated or sent.payload not in stored
 
     def all_is_delivered(self) -> None:
-        """Whoever is online now is through with everything since the first message that came to this resource."""
-        inboxes: dict[str, set[int]] = {account: set() for account in ACCOUNTS}
-        for message in self.world.stored():
-            if message.kind is Kind.P2P:
-                inboxes[str(message.target)].add(message.sequence)
-            elif message.kind is Kind.P2T:
-                for account in set(ACCOUNTS) - {message.sender}:
-                    inboxes[account].add(message.sequence)
+        """Whoever is online now is through with everything since the first message that came to this resource.
+
+        Not with what waited for more than the retention by the wall clock; and "first" counts anew when the resource
+        may have lost its place, because it was away for too long by that clock.
+        """
+        horizon = STORE.horizon(self.latest)
+        inboxes = {account: self.inbox(account) for account in ACCOUNTS}
         everywhere: dict[str, set[int]] = {account: set() for account in ACCOUNTS}
         offered: dict[tuple[str, str], set[int]] = {}
         done: dict[tuple[str, str], set[int]] = {}
         for seat, driver in self.all:
             lost = [event for event in driver.unconsumed if isinstance(event, MessagesDelivered)]
             got = sequences(driver.messages)
-            offered.setdefault(seat, set()).update(got)
+            offered.setdefault(seat, set()).update(sequences(driver.messages[self.from_here_on.get(driver, 0) :]))
             got -= {n for event in lost for n in sequences(event.messages)}
             done.setdefault(seat, set()).update(got)
             everywhere[seat[0]] |= got
         for seat, driver in self.all:
             if self.lives(driver):
                 assert driver.online
-                assert inboxes[seat[0]] == everywhere[seat[0]]
+                waited = {n for n in inboxes[seat[0]] if n >= horizon}
+                assert waited <= everywhere[seat[0]]
                 first = min(offered[seat], default=None)
-                assert first is None or {n for n in inboxes[seat[0]] if n >= first} <= done[seat]
+                assert first is None or {n for n in waited if n >= first} <= done[seat]
+                assert self.owed.get(seat, set()) & waited <= done[seat]
         for account in ACCOUNTS:
             assert everywhere[account] <= inboxes[account]
 
