@@ -205,7 +205,8 @@ class AsyncUser(BaseUser):
                     if inspect.isawaitable(result):
                         await result
                 except Exception as error:
-                    self._handler_failed(error)
+                    if not self._forgiven(error):
+                        raise
         except Exception as error:
             self._fail(error)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from random import SystemRandom
 from typing import Any, Literal
 
-from mimc_proto import SessionConfig, Trace
+from mimc_proto import Framing, LocalProtocolError, SessionConfig, Trace
 from mimc_proto.session import (
     DEFAULT_RESOLVER,
     Acknowledged,
@@ -33,6 +33,8 @@ from mimc_proto.session import (
 )
 from mimc_proto.session import Message as Message  # what handlers get
 
+from ._link import need_websocket
+from ._proxy import check_proxy
 from ._shared import AnyMessage, Inflow, TokenSource, ended_error, problem_of
 
 __all__ = ["BaseUser", "Handler"]
@@ -53,8 +55,12 @@ class BaseUser(abc.ABC):
 
     ``token`` gives token answers: a function, a coroutine function, a provider, or one answer. ``addresses`` are
     frontends as (host, port); without any the resolver is asked, which needs the extra ``[http]``. ``ssl`` is True or a
-    context; certificates are checked against ``server_hostname`` or the address. Leaving the block normally logs out,
-    waiting up to ``close_timeout`` seconds for what was sent; leaving it by an exception closes at once.
+    context; certificates are checked against ``server_hostname`` or the address. ``websocket`` (extra ``[websocket]``)
+    speaks the framing of browsers, for which addresses have to be given. ``proxy`` (extra ``[proxy]``) is the URL of a
+    SOCKS5 or HTTP CONNECT proxy, which looks the names of frontends up.
+
+    Leaving the block normally logs out, waiting up to ``close_timeout`` seconds for what was sent; leaving it by an
+    exception closes at once.
 
     Messages are iterated over, or given to ``on_message``. ``on_verdict`` gets the verdicts of `send_nowait`,
     ``on_status`` gets `Online`, `Offline` and `Ended`. An ``on_message`` that raises ends the user with that error, and
@@ -76,6 +82,8 @@ class BaseUser(abc.ABC):
         resolver: str = DEFAULT_RESOLVER,
         ssl: _ssl.SSLContext | bool | None = None,
         server_hostname: str | None = None,
+        websocket: bool = False,
+        proxy: str | None = None,
         joined_groups: Iterable[int] = (),
         login_timeout: float = LOGIN_TIMEOUT,
         close_timeout: float = CLOSE_TIMEOUT,
@@ -87,7 +95,12 @@ class BaseUser(abc.ABC):
         config: SessionConfig | None = None,
         trace: Trace | None = None,
     ) -> None:
-        self._now = self._clock()
+        addresses = tuple(addresses)
+        if websocket:
+            need_websocket()
+            if not addresses:
+                raise LocalProtocolError("expected addresses: a resolver knows none for WebSocket", where="websocket")
+        self._now = self._prepare()
         self._session = ClientSession(
             app_id,
             account,
@@ -97,12 +110,16 @@ class BaseUser(abc.ABC):
             addresses=addresses,
             resolver=resolver,
             joined_groups=joined_groups,
+            framing=Framing.WEBSOCKET if websocket else Framing.TCP,
             config=config,
             trace=trace,
         )
         self._token = token
+        self._config = config if config is not None else SessionConfig()
         self._tls = _ssl.create_default_context() if ssl is True else ssl or None
         self._server_hostname = server_hostname
+        self._websocket = websocket
+        self._proxy = check_proxy(proxy)
         self._login_timeout, self._close_timeout = login_timeout, close_timeout
         self._message_handler, self._verdict_handler, self._status_handler = on_message, on_verdict, on_status
         self._on_handler_error = on_handler_error
@@ -234,12 +251,12 @@ class BaseUser(abc.ABC):
         except Exception as error:
             self._fail(error)
 
-    def _handler_failed(self, error: Exception) -> None:
-        """The handler of a message raised."""
-        if self._on_handler_error == "ack":
-            _log.error("the handler of a message failed; the message counts as consumed", exc_info=error)
-        else:
-            raise error
+    def _forgiven(self, error: Exception) -> bool:
+        """The handler of a message raised: whether that is only logged."""
+        if self._on_handler_error != "ack":
+            return False
+        _log.error("the handler of a message failed; the message counts as consumed", exc_info=error)
+        return True
 
     def _fail(self, error: Exception) -> None:
         """A handler raised: the user ends with that error, once the events of this turn are handed out."""
@@ -264,8 +281,8 @@ class BaseUser(abc.ABC):
     # ------------------------------------------------------------------------------------------------ what differs
 
     @abc.abstractmethod
-    def _clock(self) -> Callable[[], float]:
-        """The time in seconds, of any origin."""
+    def _prepare(self) -> Callable[[], float]:
+        """Make ready what the adapter needs; gives its clock, in seconds of any origin."""
 
     @abc.abstractmethod
     def _fetch_token(self, request: FetchToken) -> None:

@@ -7,9 +7,11 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Self, cast
 
-from mimc_proto.session import Acknowledged, ClientSession, CloseLink, OpenLink, Verdict
+from mimc_proto.session import Acknowledged, CloseLink, OpenLink, Verdict
 
 from ._async_user import AsyncUser
+from ._link import Link
+from ._proxy import connect_asyncio
 from ._shared import TokenSource, verdict_error
 
 __all__ = ["TokenSource", "User", "connect"]
@@ -28,7 +30,7 @@ class User(AsyncUser):
 
     # ------------------------------------------------------------------------------------------- writing and timers
 
-    def _clock(self) -> Callable[[], float]:
+    def _prepare(self) -> Callable[[], float]:
         self._loop = asyncio.get_running_loop()
         self._link: _Link | None = None
         self._timer: asyncio.Handle | None = None
@@ -43,10 +45,9 @@ class User(AsyncUser):
 
     def _flush(self) -> None:
         self._flush_due = False
-        session = self._session
         if self._link is not None:
-            self._link.flush(session)
-        when = session.get_timer()
+            self._link.flush()
+        when = self._session.get_timer()
         if when is None:
             self._no_timer()
         elif when < self._timer_at:  # a timer that fires early looks again
@@ -78,7 +79,7 @@ class User(AsyncUser):
     # --------------------------------------------------------------------------------------------------- connections
 
     def _open_link(self, request: OpenLink) -> None:
-        self._link = _Link(self, request.link_id)
+        self._link = _Link(self, request)
         self._start(self._link.open(request.host, request.port))
 
     def _close_link(self, request: CloseLink) -> None:
@@ -133,46 +134,43 @@ connect = User
 """A user, to be entered or awaited; what it takes is said at `BaseUser`."""
 
 
-class _Link(asyncio.Protocol):
+class _Link(Link, asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, user: User, link_id: int) -> None:
-        self._user = user
-        self.link_id = link_id
+    _user: User
+
+    def __init__(self, user: User, request: OpenLink) -> None:
+        super().__init__(user, request)
         self._transport: asyncio.Transport | None = None
         self._writable = True
-        self._given_up = False
 
     async def open(self, host: str, port: int) -> None:
         """Connect; the session hears how that went."""
         user = self._user
-        tls = user._tls
-        name = (user._server_hostname or host) if tls is not None else None
+        options: dict[str, Any] = {"ssl": user._tls}
+        if user._tls is not None:
+            options["server_hostname"] = user._server_hostname or host
         try:
-            await user._loop.create_connection(lambda: self, host, port, ssl=tls, server_hostname=name)
+            if user._proxy is None:
+                options |= {"host": host, "port": port}
+            else:
+                options["sock"] = await connect_asyncio(user._proxy, host, port)
+            await user._loop.create_connection(lambda: self, **options)
         except (OSError, ValueError) as error:  # of the network, of names, of certificates
-            user._session.link_lost(self.link_id, error, user._now())
-            user._pump()
+            self.lost(error)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's only looks like one
-        user = self._user
         if self._given_up:
             self._transport.abort()
         else:
-            user._session.link_opened(self.link_id, user._now())
-            user._pump()
+            self.connected()
 
     def data_received(self, data: bytes) -> None:
-        user = self._user
-        user._session.receive_data(self.link_id, data, user._now())
-        user._pump()
+        self.received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        user = self._user
-        if not self._given_up:
-            user._session.link_lost(self.link_id, exc, user._now())
-            user._pump()
+        self.lost(exc)
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -181,14 +179,16 @@ class _Link(asyncio.Protocol):
         self._writable = True
         self._user._flush()
 
-    def flush(self, session: ClientSession) -> None:
+    def flush(self) -> None:
         """Write what waits, as far as the transport takes it."""
         transport = self._transport
-        while self._writable and transport is not None and (frames := session.data_to_send(self.link_id)):
-            transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+        while self._writable and transport is not None and (data := self.data_to_send()):
+            transport.write(data)
 
     def close(self) -> None:
         """Give it up; what the session still had to say was written before."""
-        self._given_up = True
+        last_words = self.give_up()
         if self._transport is not None:
+            if last_words and self._writable:
+                self._transport.write(last_words)
             self._transport.abort()
