@@ -27,7 +27,7 @@ from mimc_proto.session import (
     Verdict,
 )
 
-__all__ = ["Answer", "Application", "fetch"]
+__all__ = ["Answer", "Application", "connect", "fetch"]
 
 Answer = bytes | Exception
 """What a session takes as an answer: the body as it came, or what came instead."""

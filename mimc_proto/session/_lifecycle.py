@@ -91,6 +91,7 @@ class Lifecycle(abc.ABC):
         now: float,
         resource: str | None,
         addresses: Iterable[Address],
+        known_addresses: Iterable[Address],
         resolver: str,
         token: Answer | None,
         framing: Framing,
@@ -116,7 +117,7 @@ class Lifecycle(abc.ABC):
         self._ended: Ended | None = None
         self._last_id = 0
         self._tokens = Tokens(app_id, account, config, rng, token)
-        self._frontends = Frontends(addresses, resolver, config)
+        self._frontends = Frontends(addresses, resolver, config, known_addresses)
         self._connect_backoff = Backoff(config.connect_backoff, config.longest_connect_backoff, rng)
         self._login_pace = LoginPace(config, rng, self._now)
         self._connect_at = self._now
@@ -145,6 +146,11 @@ class Lifecycle(abc.ABC):
     def ended(self) -> Ended | None:
         """How the session ended; None while it lives."""
         return self._ended
+
+    @property
+    def known_addresses(self) -> tuple[Address, ...]:
+        """What the resolver said last, to be kept for the next time."""
+        return self._frontends.known
 
     def connect(self, now: float) -> None:
         """Log in, and again whenever that is needed, until `logout`, `close` or another session takes over."""

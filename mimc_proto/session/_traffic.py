@@ -81,6 +81,7 @@ class Traffic(Lifecycle):
         now: float,
         resource: str | None,
         addresses: Iterable[Address],
+        known_addresses: Iterable[Address],
         resolver: str,
         token: Answer | None,
         joined_groups: Iterable[int],
@@ -88,7 +89,9 @@ class Traffic(Lifecycle):
         config: SessionConfig | None,
         trace: Trace | None,
     ) -> None:
-        super().__init__(app_id, account, rng, now, resource, addresses, resolver, token, framing, config, trace)
+        super().__init__(
+            app_id, account, rng, now, resource, addresses, known_addresses, resolver, token, framing, config, trace
+        )
         self._outbox = Outbox(self._prefix, self._config)
         self._inbox = Inbox(self._config)
         self._groups = UnlimitedGroups(app_id, joined_groups, self._config)

@@ -136,16 +136,23 @@ class Tokens:
 
 
 class Frontends:
-    """Addresses to connect to, in rounds: given ones, or the resolver's, or the domain of the token answer itself."""
+    """Addresses to connect to, in rounds: given ones, or the resolver's, or the domain of the token answer itself.
 
-    __slots__ = ("_explicit", "_resolver", "_round", "_timeout", "deadline", "domain", "request")
+    ``known`` ones, which the resolver gave some other time, are tried once before it is asked.
+    """
 
-    def __init__(self, explicit: Iterable[Address], resolver: str, config: SessionConfig) -> None:
+    __slots__ = ("_explicit", "_resolver", "_round", "_timeout", "deadline", "domain", "known", "request")
+
+    def __init__(
+        self, explicit: Iterable[Address], resolver: str, config: SessionConfig, known: Iterable[Address] = ()
+    ) -> None:
         self._explicit = tuple(_checked(address) for address in explicit)
+        self.known = tuple(_checked(address) for address in known)
+        """What the resolver said last."""
         resolver_url(resolver, "domain.example")  # raises for one that cannot be asked
         self._resolver = resolver
         self._timeout = config.resolve_timeout
-        self._round: list[Address] = list(self._explicit)
+        self._round: list[Address] = list(self._explicit or self.known)
         self.domain: str | None = None
         self.request: int | None = None
         self.deadline: float | None = None
@@ -167,7 +174,8 @@ class Frontends:
         try:
             if isinstance(answer, BaseException):
                 raise ResolverError(described(answer), where="resolver")
-            self._round = list(parse_resolver_answer(answer, self.domain))
+            self.known = tuple(parse_resolver_answer(answer, self.domain))
+            self._round = list(self.known)
         except ResolverError as error:
             self._round = [(self.domain, FRONTEND_PORT)]
             return str(error)

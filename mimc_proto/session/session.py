@@ -27,9 +27,10 @@ class ClientSession(Traffic):
 
     Takes in bytes, answers and the time; gives out `events` for the application, `requests` for its driver, and
     frames. ``account`` is the user's name in the application ``app_id``; ``resource`` names this device and is made up
-    if not given. ``addresses`` are frontends as (host, port); without any, ``resolver`` is asked. ``token`` is a token
-    answer that was kept from before. ``joined_groups`` are the unlimited groups the user is in already. ``rng`` gives
-    chance (``random.SystemRandom()``), ``now`` is any clock in seconds.
+    if not given. ``addresses`` are frontends as (host, port); without any, ``known_addresses`` are tried once, which
+    the resolver gave some other time, and then ``resolver`` is asked. ``token`` is a token answer that was kept from
+    before. ``joined_groups`` are the unlimited groups the user is in already. ``rng`` gives chance
+    (``random.SystemRandom()``), ``now`` is any clock in seconds.
 
     Raises `LocalProtocolError` for what the program does wrong, `TokenError` for a ``token`` that cannot be read, and
     nothing for what a peer does: links that end become `LinkLost`, and new ones are opened.
@@ -46,6 +47,7 @@ class ClientSession(Traffic):
         now: float,
         resource: str | None = None,
         addresses: Iterable[Address] = (),
+        known_addresses: Iterable[Address] = (),
         resolver: str = DEFAULT_RESOLVER,
         token: Answer | None = None,
         joined_groups: Iterable[int] = (),
@@ -54,7 +56,19 @@ class ClientSession(Traffic):
         trace: Trace | None = None,
     ) -> None:
         super().__init__(
-            app_id, account, rng, now, resource, addresses, resolver, token, joined_groups, framing, config, trace
+            app_id,
+            account,
+            rng,
+            now,
+            resource,
+            addresses,
+            known_addresses,
+            resolver,
+            token,
+            joined_groups,
+            framing,
+            config,
+            trace,
         )
 
     # ---------------------------------------------------------------------------------------------------------- sends

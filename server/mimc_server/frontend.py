@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import socket
 import ssl as _ssl
 import time
@@ -12,6 +13,7 @@ from typing import cast
 
 from .router import Router
 from .service import Service, ServiceEvent, TooManyLinks
+from .sockets import listening_socket
 from .store import Store
 
 __all__ = ["ServiceRunner", "unix_ms"]
@@ -75,9 +77,11 @@ class ServiceRunner:
         self._router = router
         self._on_event = on_event
         self._connections: dict[int, _Connection] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._room = asyncio.Event()
+        self._reserved = 0
         self._listeners: list[_Listener] = []
-        self._gone: asyncio.Future[None] | None = None
         self._turn_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -95,27 +99,22 @@ class ServiceRunner:
         With ``ssl`` connections are TLS. Raises `OSError` if the address cannot be used. While the service has no room
         for more links, connections wait: a client that is closed at once comes back at once (clients.md rule 15).
         """
-        [(family, _, _, _, address), *_] = await self.loop.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        listener = _Listener(self, socket.create_server(address, family=family, backlog=BACKLOG), ssl)
-        self._listeners.append(listener)
-        return listener.address
+        sock, address = await listening_socket(host, port, BACKLOG)
+        self._listeners.append(_Listener(self, sock, ssl))
+        return address
 
     async def close(self, timeout: float = 5.0) -> None:
         """Listen no more, close all connections once what waits for them is written, and have the store told.
 
-        Connections that take longer than ``timeout`` seconds are cut.
+        Connections that take longer than ``timeout`` seconds are cut. It may be called again while it runs; the
+        shortest timeout counts.
         """
-        listeners, self._listeners = self._listeners, []
-        for listener in listeners:
+        for listener in self._listeners:
             await listener.close()
         self._turn()
-        if self._connections:
-            self._gone = self.loop.create_future()
-            for connection in list(self._connections.values()):
-                connection.close(timeout)
-            await self._gone
+        for connection in list(self._connections.values()):
+            connection.close(timeout)
+        await self._empty.wait()
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -134,16 +133,14 @@ class ServiceRunner:
         self._turn_due = False
         service, now, wall_ms = self.service, self.now(), self.wall_ms()
         for _ in range(MOST_ROUNDS):
-            requests = service.store_requests()
-            for request in requests:
-                service.store_answered(request.request_id, request.perform(self.store, wall_ms), now, wall_ms)
+            stored = service.run_store(self.store, now, wall_ms)
             hinted = self._exchange_hints(now, wall_ms)
             links = service.writable()
             for link_id in links:
                 connection = self._connections.get(link_id)
                 if connection is not None:
                     connection.flush()
-            if not (requests or hinted or links):
+            if not (stored or hinted or links):
                 break
         else:
             self.wake()
@@ -174,7 +171,9 @@ class ServiceRunner:
             self._timer = self.loop.call_later(max(0.0, due - now), self._ring)
 
     def _ring(self) -> None:
-        self.loop.call_soon(self._handle_timer)  # one turn later: bytes that wait are fed before
+        # Bytes that wait are fed before. Those that came since the loop has last polled are fed in its next turn, after
+        # what is ready by then: two turns later they have been.
+        self.loop.call_soon(self.loop.call_soon, self._handle_timer)
 
     def _handle_timer(self) -> None:
         if self._timer is not None:  # another one may have been set meanwhile
@@ -192,6 +191,7 @@ class ServiceRunner:
         except TooManyLinks:
             return None
         self._connections[link_id] = connection
+        self._empty.clear()
         self.wake()
         return link_id
 
@@ -200,15 +200,25 @@ class ServiceRunner:
         del self._connections[link_id]
         self.service.link_lost(link_id, self.now(), self.wall_ms())
         self._room.set()
-        if self._gone is not None and not self._connections and not self._gone.done():
-            self._gone.set_result(None)
+        if not self._connections:
+            self._empty.set()
         self.wake()
 
-    async def room(self) -> None:
-        """Wait until the service takes another link."""
-        while not self.service.accepting:
+    async def reserve(self) -> None:
+        """Wait until the service takes another link, and keep the place for whoever asked, until `release`."""
+        while not self._has_room():
             self._room.clear()
             await self._room.wait()
+        self._reserved += 1
+
+    def release(self) -> None:
+        """A place that was reserved is taken by a link, or not needed."""
+        self._reserved -= 1
+        self._room.set()
+
+    def _has_room(self) -> bool:
+        most = self.service.config.max_links
+        return self.service.accepting and len(self._connections) + self._reserved < most
 
 
 class _Connection(asyncio.Protocol):
@@ -221,6 +231,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._writable = True
         self._cut: asyncio.TimerHandle | None = None
+        self._cut_at = math.inf
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's only looks like one
@@ -267,17 +278,23 @@ class _Connection(asyncio.Protocol):
             transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
         close_at = service.close_expected(link_id)
         if close_at is not None:
-            self.close(close_at - self._runner.now())
+            self.close(max(0.0, close_at - self._runner.now()) + LINGER)
         elif self._cut is not None and self._writable:
             transport.close()
 
     def close(self, within: float) -> None:
-        """Close as soon as what waits is written, and at the latest in so many seconds."""
+        """Close as soon as what waits is written, and at the latest in so many seconds; of several calls the one that
+        is due first counts."""
         transport = self._transport
         if transport is None:
             return
-        if self._cut is None:
-            self._cut = asyncio.get_running_loop().call_later(max(0.0, within) + LINGER, transport.abort)
+        loop = self._runner.loop
+        cut_at = loop.time() + within
+        if cut_at < self._cut_at:
+            if self._cut is not None:
+                self._cut.cancel()
+            self._cut_at = cut_at
+            self._cut = loop.call_later(within, transport.abort)
         if self._writable:
             transport.close()
 
@@ -286,9 +303,6 @@ class _Listener:
     """Accepts connections at one address."""
 
     def __init__(self, runner: ServiceRunner, sock: socket.socket, ssl: _ssl.SSLContext | None) -> None:
-        sock.setblocking(False)
-        host, port = sock.getsockname()[:2]
-        self.address: tuple[str, int] = (host, port)
         self._runner = runner
         self._socket = sock
         self._ssl = ssl
@@ -298,7 +312,7 @@ class _Listener:
         self._accepting = self._loop.create_task(self._accept())
 
     async def close(self) -> None:
-        """Accept nothing more, and break off handshakes."""
+        """Accept nothing more, and break off handshakes. May be called again, also while it runs."""
         tasks = [self._accepting, *self._handshakes]
         for task in tasks:
             task.cancel()
@@ -313,8 +327,8 @@ class _Listener:
                 await asyncio.sleep(ACCEPT_PAUSE)
                 continue
             try:
-                await self._runner.room()
                 await self._free.acquire()
+                await self._runner.reserve()  # last: a place that is kept is kept from all listeners
             except asyncio.CancelledError:
                 sock.close()
                 raise
@@ -322,7 +336,7 @@ class _Listener:
             self._handshakes.add(task)
             task.add_done_callback(functools.partial(self._opened, sock))
             if self._ssl is None:
-                await asyncio.wait([task])  # its link counts before the next one is accepted
+                await asyncio.wait([task])  # of many at once each is served before the next one is accepted
 
     async def _open(self, sock: socket.socket, peer: str) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -336,5 +350,6 @@ class _Listener:
     def _opened(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
         self._handshakes.discard(task)
         self._free.release()
+        self._runner.release()
         if task.cancelled() or task.exception() is not None:  # TLS that fails, or a peer that is gone already
             sock.close()

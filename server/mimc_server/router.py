@@ -1,4 +1,7 @@
-"""The router: how nodes of one store tell each other what happened. What it loses is found out later all the same."""
+"""The router: how nodes of one store tell each other what happened.
+
+What it loses costs time, or what was meant only for this moment: `mimc_server.service.hints` says what of each hint.
+"""
 
 from __future__ import annotations
 

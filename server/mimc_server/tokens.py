@@ -21,7 +21,7 @@ from mimc_proto.errors import LocalProtocolError, MimcError
 __all__ = [
     "Application",
     "IssuedToken",
-    "RandomBits",
+    "Randomness",
     "TokenClaims",
     "TokenExpired",
     "TokenInvalid",
@@ -58,8 +58,8 @@ class TokenInvalid(TokenRefused):
     reason = "invalid-token"
 
 
-class RandomBits(Protocol):
-    """What the issuer needs of a source of randomness, as `random.Random` has it."""
+class Randomness(Protocol):
+    """What issuer and service need of a source of randomness, as `random.Random` has it."""
 
     def getrandbits(self, k: int, /) -> int: ...
 
@@ -92,7 +92,7 @@ class TokenIssuer:
     be unpredictable, for they are signed: ``rng`` makes two of the same millisecond different.
     """
 
-    def __init__(self, secret: bytes, lifetime: float, rng: RandomBits) -> None:
+    def __init__(self, secret: bytes, lifetime: float, rng: Randomness) -> None:
         if len(secret) < _LEAST_SECRET:
             raise LocalProtocolError(f"expected at least {_LEAST_SECRET} bytes, got {len(secret)}", where="secret")
         if not 1e-3 <= lifetime <= 1e10:

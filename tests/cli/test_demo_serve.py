@@ -20,7 +20,16 @@ import pytest
 from click.testing import CliRunner, Result
 from mimc_cli.demonstration import pasting, serving
 from mimc_cli.main import mimc
-from mimc_server.service import LinkEnded, LoggedIn, LoginRefused, StoreFailed
+from mimc_server.service import (
+    EndReason,
+    LinkEnded,
+    LoggedIn,
+    LoggedOut,
+    LoginRefused,
+    MessageRefused,
+    StoreFailed,
+)
+from mimc_server.store import AckCode, MemoryStore
 from mimc_transports.asyncio import connect
 
 from mimc_proto.errors import MimcError, SendRejected
@@ -184,9 +193,24 @@ def test_new_messages_are_counted_now_and_then(monkeypatch: pytest.MonkeyPatch) 
     assert counted == ["messages 1 (+1)"]
 
 
+def test_a_journal_names_whom_the_store_knows_and_remembers_no_login() -> None:
+    store = MemoryStore()
+    alice = store.user(APP.app_id, "alice\n", 1).uuid
+    lines: list[str] = []
+    journal = serving._Journal(lines.append, store)
+    journal(LoggedOut(link_id=1, uuid=alice, resource="pc", reason=EndReason.LOGGED_OUT))
+    journal(MessageRefused(uuid=alice, resource="pc", packet_id="1", code=AckCode.TOO_MANY))
+    journal(LoggedOut(link_id=1, uuid=alice + 1, resource="pc", reason=EndReason.LINK_ENDED))
+    assert [line[10:] for line in lines] == [
+        r"logout   'alice\n'/pc: the client logged out",
+        r"refused  a message of 'alice\n': TOO_MANY",
+        f"logout   user {alice + 1}/pc: its link ended",
+    ]
+
+
 def test_a_journal_tells_of_refused_logins_and_of_a_store_that_fails() -> None:
     lines: list[str] = []
-    journal = serving._Journal(lines.append)
+    journal = serving._Journal(lines.append, MemoryStore())
     journal(LoginRefused(link_id=1, reason="invalid-token"))
     journal(StoreFailed(what="storing", error=MimcError("the disk is full")))
     journal(LinkEnded(link_id=1, peer="127.0.0.1", reason=CloseReason.EOF))
@@ -198,7 +222,7 @@ def test_a_journal_tells_of_refused_logins_and_of_a_store_that_fails() -> None:
 
 def test_a_name_cannot_write_to_the_terminal() -> None:
     lines: list[str] = []
-    journal = serving._Journal(lines.append)
+    journal = serving._Journal(lines.append, MemoryStore())
     journal(LoggedIn(link_id=1, app_id=1, account="\x1b[2Jalice\n", uuid=7, resource="pc", epoch=1))
     assert [line[10:] for line in lines] == [r"login    '\x1b[2Jalice\n'/pc"]
 

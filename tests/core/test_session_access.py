@@ -297,7 +297,9 @@ def test_the_resolver_is_asked_once_at_a_time_and_has_a_deadline() -> None:
 
 def test_the_resolvers_addresses_are_tried_in_their_order() -> None:
     mine = asked()
+    assert mine.known == ()
     assert mine.resolved(FOUND) is None
+    assert mine.known == tuple(mine._round)
     assert (mine.request, mine.deadline) == (None, None)
     assert mine.next() == ("10.0.0.1", 5222)
     assert mine.failed()
@@ -375,3 +377,25 @@ def test_a_resolver_that_cannot_be_asked_is_refused_at_once(resolver: Any) -> No
     with pytest.raises(LocalProtocolError) as caught:
         frontends(("a", 1), resolver=resolver)
     assert caught.value.where == "resolver URL"
+
+
+def test_known_addresses_are_tried_once_before_the_resolver_is_asked() -> None:
+    them = Frontends((), RESOLVER, CONFIG, [("10.0.0.9", 5222), ("10.0.0.8", 80)])
+    them.domain = "fe.example"
+    assert them.url() is None
+    assert them.next() == ("10.0.0.9", 5222)
+    assert them.failed()
+    assert them.next() == ("10.0.0.8", 80)
+    assert not them.failed()
+    assert them.next() is None
+    assert them.url() is not None
+
+
+def test_given_addresses_leave_no_room_for_known_ones() -> None:
+    them = Frontends([("10.0.0.1", 5222)], RESOLVER, CONFIG, [("10.0.0.9", 5222)])
+    assert them.next() == ("10.0.0.1", 5222)
+
+
+def test_known_addresses_are_checked() -> None:
+    with pytest.raises(LocalProtocolError, match="port"):
+        Frontends((), RESOLVER, CONFIG, [("10.0.0.9", 0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import dataclasses
 import json
@@ -11,9 +12,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from mimc_server.http import HttpService, make_app
-from mimc_server.store import MemoryStore, StoreConfig, StoreError
+from mimc_server.http import Failure, HttpFrontend, HttpService, make_app, serving
+from mimc_server.store import AckCode, MemoryStore, StoreConfig, StoreError
 from mimc_server.tokens import Application, TokenIssuer
+from support.wires import TIMEOUT
 
 from mimc_proto.session.resolver import parse_resolver_answer
 from mimc_proto.session.tokens import parse_token_answer
@@ -33,11 +35,16 @@ def anyio_backend() -> str:
 
 
 class Store(MemoryStore):
-    """Fails when told to."""
+    """Fails when told to, and remembers which users it was asked for: it makes those that it does not know."""
 
     failing = False
 
+    def __init__(self, config: StoreConfig | None = None) -> None:
+        super().__init__(config)
+        self.asked_for: list[str] = []
+
     def user(self, app_id: int, account: str, wall_ms: int) -> Any:
+        self.asked_for.append(account)
         if self.failing:
             raise StoreError("the disk is full of alice")
         return super().user(app_id, account, wall_ms)
@@ -126,18 +133,19 @@ async def test_who_does_not_know_the_secret_gets_no_token(wrong: dict[str, Any])
         (json.dumps({**LOGIN, "appId": 1 << 63}), "body.appId"),
         (json.dumps({name: value for name, value in LOGIN.items() if name != "appSecret"}), "body.appSecret"),
         (json.dumps({**LOGIN, "appKey": ["a key"]}), "body.appKey"),
-        (json.dumps({**LOGIN, "appAccount": ""}), "account"),
+        (json.dumps({**LOGIN, "appAccount": ""}), "appAccount"),
         (json.dumps({**LOGIN, "appAccount": "x" * 1025}), "body.appAccount"),
-        (json.dumps({**LOGIN, "appAccount": "ä" * 1024}), "account"),
+        (json.dumps({**LOGIN, "appAccount": "ä" * 1024}), "appAccount"),
         (json.dumps({**LOGIN, "appAccount": "\ud800"}), "body.appAccount"),
         ("[]", "body"),
         ("{", "body"),
         ("", "body"),
     ],
 )
-async def test_what_makes_no_sense_is_named(body: str, named: str) -> None:
-    code, message = await Town().failure("POST", "/api/account/token", content=body)
-    assert code == 400
+async def test_what_makes_no_sense_is_named_and_makes_no_user(body: str, named: str) -> None:
+    town = Town()
+    code, message = await town.failure("POST", "/api/account/token", content=body)
+    assert (code, town.store.asked_for) == (400, [])
     assert named in message
     assert "a secret" not in message
 
@@ -243,6 +251,30 @@ async def test_a_group_has_only_accounts_that_can_be() -> None:
     assert "accounts" in message
 
 
+@pytest.mark.parametrize(("others", "fit"), [(499, True), (500, False)])
+async def test_a_group_that_would_be_too_large_makes_no_users(others: int, fit: bool) -> None:
+    """Here the owner is one of those that are named."""
+    town = Town()
+    named = ["alice", *(f"user{number}" for number in range(others))]
+    body = {"accounts": ",".join(named)}
+    answer = await town.answer("POST", f"/api/topic/{APP.app_id}", json=body, headers=BY_SECRET)
+    if fit:
+        assert len(answer["data"]["members"]) == 500
+    else:
+        assert (answer["code"], answer["message"]) == (AckCode.TOO_MANY, "a normal group has at most 500 members")
+    assert town.store.asked_for == ["alice", *(named if fit else ())]
+
+
+async def test_a_store_may_allow_groups_of_another_size() -> None:
+    store, tokens = Store(StoreConfig(max_group_members=2)), TokenIssuer(b"a secret of the issuer", 3600.0, Random(1))
+    service = HttpService([APP], store, tokens, list, max_group_members=2)
+    caller = service.caller(BY_SECRET)
+    assert service.create_group(caller, APP.app_id, "pair", "bob", "")
+    with pytest.raises(Failure, match="at most 2 members"):
+        service.create_group(caller, APP.app_id, "team", "bob,carol", "")
+    assert "carol" not in store.asked_for
+
+
 async def test_a_group_of_another_application_is_not_made() -> None:
     path = f"/api/topic/{OTHER.app_id}"
     code, _ = await Town().failure("POST", path, json={}, headers=BY_SECRET)
@@ -293,12 +325,18 @@ def of_nowhere(town: Town) -> str:
     return town.tokens.issue(7, "alice", town.store.user(7, "alice", NOON).uuid, NOON).token
 
 
+def of_a_uuid_that_is_another_account_here(town: Town) -> str:
+    """A store that was begun anew gives its uuids anew, while the tokens of before are still signed."""
+    return town.tokens.issue(APP.app_id, "mallory", town.store.user(APP.app_id, "alice", NOON).uuid, NOON).token
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
         (lambda _: "x", "invalid-token"),
         (of_nobody, "invalid-token"),
         (of_nowhere, "invalid-token"),
+        (of_a_uuid_that_is_another_account_here, "invalid-token"),
         (revoked, "token-expired"),
         (outlived, "token-expired"),
     ],
@@ -398,3 +436,29 @@ async def test_a_body_in_pieces_is_bounded_as_well() -> None:
 
     response = await Town().ask("POST", "/api/account/token", content=pieces())
     assert response.status_code == response.json()["code"] == 413
+
+
+# ------------------------------------------------------------------------------------------------------- over a socket
+
+
+async def test_the_end_does_not_wait_for_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "SHUTDOWN", 0)
+    asked, cut = asyncio.Event(), asyncio.Event()
+
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut.set()
+
+    http = HttpFrontend(app)
+    async with asyncio.timeout(TIMEOUT):
+        reader, writer = await asyncio.open_connection(*await http.listen("127.0.0.1", 0))
+        writer.write(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        await asked.wait()
+        await http.close()
+        assert cut.is_set()
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()

@@ -54,6 +54,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return bool(self._ready)  # type: ignore[attr-defined]
 
     @property
+    def timers(self) -> int:
+        """How many callbacks wait for their time."""
+        return sum(not handle.cancelled() for handle in self._scheduled)  # type: ignore[attr-defined]
+
+    @property
     def limit(self) -> float:
         """The time of the loop's next timer, a little more so that it counts as due."""
         scheduled = self._scheduled  # type: ignore[attr-defined]

@@ -230,7 +230,7 @@ def test_messages_can_be_acknowledged_one_by_one(town: Town) -> None:
 
 def test_handlers_get_messages_verdicts_and_states(town: Town) -> None:
     async def story() -> None:
-        messages, verdicts, states = [], [], []
+        messages, verdicts, states = [], [], list[Any]()
         through = town.adapter.event()
 
         def on_message(message: Any) -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from mimc_transports.asyncio import User, connect
-from support.virtual_loop import run
+from mimc_transports.asyncio import User
+from support.asyncio_world import HOST, PORT, World
+from support.virtual_loop import PipeTransport
 
 from mimc_proto import (
     LocalProtocolError,
@@ -48,32 +48,7 @@ from mimc_proto.session import (
     Online,
     TooManyWaiting,
 )
-from mimc_proto.testing import APP_ID, AckRule, Network, ScriptedServer, VirtualClock, token_answer
-
-HOST, PORT = "fe", 5222
-
-
-class World:
-    """A scripted server on a network, and users of it."""
-
-    def __init__(self) -> None:
-        self.clock = VirtualClock()
-        self.network = Network(self.clock)
-        self.server = ScriptedServer(self.clock)
-        self.network.listen(HOST, PORT, self.server)
-
-    def user(self, account: str = "alice", token: Any = None, **options: Any) -> User:
-        """A user who is not logged in yet."""
-        options = {"addresses": [(HOST, PORT)], "resource": "pc", **options}
-        return connect(APP_ID, account, token if token is not None else token_answer(account), **options)
-
-    def run(self, story: Callable[[], Awaitable[object]]) -> None:
-        """Run a story to its end."""
-
-        async def whole() -> None:
-            await story()
-
-        run(self.clock, self.network, whole())
+from mimc_proto.testing import AckRule, token_answer
 
 
 @pytest.fixture
@@ -222,10 +197,19 @@ def test_group_online_and_unlimited_messages_go_the_same_way(world: World) -> No
     world.run(story)
 
 
-def test_what_is_sent_in_one_turn_goes_out_in_one_write(world: World) -> None:
+def test_what_is_sent_in_one_turn_goes_out_in_one_write(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
+        writes: list[bytes] = []
+        write = PipeTransport.write
+
+        def counted(transport: PipeTransport, data: bytes) -> None:
+            writes.append(data)
+            write(transport, data)
+
         async with world.user() as alice:
+            monkeypatch.setattr(PipeTransport, "write", counted)
             await asyncio.gather(*(alice.send("bob", b"%d" % n) for n in range(20)))
+            assert len(writes) == 1
         assert [message.payload for message in world.server.bodies(P2PMessage)] == [b"%d" % n for n in range(20)]
 
     world.run(story)

@@ -213,7 +213,7 @@ class AsyncUser(BaseUser):
     # ---------------------------------------------------------------------------------------------- tokens, addresses
 
     def _fetch_token(self, request: FetchToken) -> None:
-        self._start(self._answer(self._token_answer(), self._session.token_fetched, request.request_id))
+        self._start(self._answer(self._token_answer(), self._token_fetched, request.request_id))
 
     def _resolve(self, request: Resolve) -> None:
         self._start(self._answer(fetch_resolver_async(request.url), self._session.resolved, request.request_id))

@@ -1,4 +1,4 @@
-"""Who a user was when it ran last: resource, token and addresses in a file, so that the next login is quick and the same.
+"""Who a user was when it ran last: resource, token and addresses, in a file, so that the next login is quick.
 
 A file for each application and account. It is locked while it is in use: two programs on one resource would kick each
 other out, so the second one runs without it.
@@ -13,13 +13,16 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mimc_proto.session import Address
+from mimc_proto.errors import TokenError
+from mimc_proto.session import Address, ClientSession
 
-__all__ = ["IdentityCache", "default_folder"]
+from ._shared import Token
+
+__all__ = ["IdentityCache", "default_folder", "token_text"]
 
 VERSION = 1
 MOST_BYTES = 256 * 1024
@@ -99,6 +102,16 @@ class IdentityCache:
         with contextlib.suppress(OSError):
             self._path.replace(aside)
 
+    def session(self, make: Callable[..., ClientSession]) -> ClientSession:
+        """A session that goes on with what was kept. ``make`` takes the arguments of that name."""
+        if self.token is not None:
+            try:
+                return make(resource=self.resource, token=self.token, known_addresses=self.addresses)
+            except TokenError as error:
+                _log.warning("a token that was kept cannot be used: %s", error)
+                self.token = None
+        return make(resource=self.resource, known_addresses=self.addresses)
+
     def save(self, resource: str, token: str | None, addresses: tuple[Address, ...]) -> None:
         """Keep this. The file is replaced as a whole, and only its owner can read it."""
         if self._lock is None or (resource, token, addresses) == (self.resource, self.token, self.addresses):
@@ -144,3 +157,13 @@ def _locked(path: Path) -> int:
         os.close(handle)
         raise
     return handle
+
+
+def token_text(answer: Token) -> str | None:
+    """A token answer as text; None if it is none: the session says what is wrong with it."""
+    try:
+        return (
+            answer if isinstance(answer, str) else answer.decode() if isinstance(answer, bytes) else json.dumps(answer)
+        )
+    except (TypeError, ValueError, RecursionError):
+        return None

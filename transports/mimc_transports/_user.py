@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import abc
+import functools
 import logging
+import os
 import ssl as _ssl
 from collections import deque
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from random import SystemRandom
 from typing import Any, Literal
 
@@ -33,9 +36,10 @@ from mimc_proto.session import (
 )
 from mimc_proto.session import Message as Message  # what handlers get
 
+from ._cache import IdentityCache, default_folder, token_text
 from ._link import need_websocket
 from ._proxy import check_proxy
-from ._shared import AnyMessage, Inflow, TokenSource, ended_error, problem_of
+from ._shared import AnyMessage, Inflow, Token, TokenSource, ended_error, problem_of
 
 __all__ = ["BaseUser", "Handler"]
 
@@ -57,7 +61,9 @@ class BaseUser(abc.ABC):
     frontends as (host, port); without any the resolver is asked, which needs the extra ``[http]``. ``ssl`` is True or a
     context; certificates are checked against ``server_hostname`` or the address. ``websocket`` (extra ``[websocket]``)
     speaks the framing of browsers, for which addresses have to be given. ``proxy`` (extra ``[proxy]``) is the URL of a
-    SOCKS5 or HTTP CONNECT proxy, which looks the names of frontends up.
+    SOCKS5 or HTTP CONNECT proxy, which looks the names of frontends up. ``cache`` is a folder, or True for the usual
+    one (``mimc-proto`` among the caches of the user): resource, token and what the resolver said are kept there,
+    readable by its owner only, and used the next time.
 
     Leaving the block normally logs out, waiting up to ``close_timeout`` seconds for what was sent; leaving it by an
     exception closes at once.
@@ -84,6 +90,7 @@ class BaseUser(abc.ABC):
         server_hostname: str | None = None,
         websocket: bool = False,
         proxy: str | None = None,
+        cache: bool | str | os.PathLike[str] = False,
         joined_groups: Iterable[int] = (),
         login_timeout: float = LOGIN_TIMEOUT,
         close_timeout: float = CLOSE_TIMEOUT,
@@ -101,12 +108,12 @@ class BaseUser(abc.ABC):
             if not addresses:
                 raise LocalProtocolError("expected addresses: a resolver knows none for WebSocket", where="websocket")
         self._now = self._prepare()
-        self._session = ClientSession(
+        make_session = functools.partial(
+            ClientSession,
             app_id,
             account,
             rng=SystemRandom(),
             now=self._now(),
-            resource=resource,
             addresses=addresses,
             resolver=resolver,
             joined_groups=joined_groups,
@@ -114,6 +121,14 @@ class BaseUser(abc.ABC):
             config=config,
             trace=trace,
         )
+        self._cache: IdentityCache | None = None
+        self._token_text: str | None = None
+        self._session = make_session(resource=resource)
+        if cache:
+            folder = default_folder() if cache is True else Path(cache)
+            self._cache = IdentityCache(folder, app_id, account, resource)
+            self._session = self._cache.session(make_session)
+            self._token_text = self._cache.token
         self._token = token
         self._config = config if config is not None else SessionConfig()
         self._tls = _ssl.create_default_context() if ssl is True else ssl or None
@@ -239,9 +254,22 @@ class BaseUser(abc.ABC):
         self._problem = problem_of(event) or self._problem
         if isinstance(event, (Online, Offline, Ended)):
             self._status = event
+            self._remember(event)
             self._call(self._status_handler, event)
         for listener in self._listeners:
             listener.append(event)
+
+    def _remember(self, event: Online | Offline | Ended) -> None:
+        if self._cache is not None and isinstance(event, Online):
+            self._cache.save(self._session.resource, self._token_text, self._session.known_addresses)
+        elif self._cache is not None and isinstance(event, Ended):
+            self._cache.close()
+
+    def _token_fetched(self, request_id: int, answer: Token | BaseException, now: float) -> None:
+        """Tell the session, and keep the answer for the next time."""
+        if self._cache is not None and not isinstance(answer, BaseException):
+            self._token_text = token_text(answer)
+        self._session.token_fetched(request_id, answer, now)
 
     def _call(self, handler: Handler | None, event: SessionEvent) -> None:
         if handler is None:

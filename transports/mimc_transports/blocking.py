@@ -314,7 +314,7 @@ class User(BaseUser):
     # ---------------------------------------------------------------------------------------------- tokens, addresses
 
     def _fetch_token(self, request: FetchToken) -> None:
-        self._in_thread(self._token_answer, self._session.token_fetched, request.request_id)
+        self._in_thread(self._token_answer, self._token_fetched, request.request_id)
 
     def _resolve(self, request: Resolve) -> None:
         self._in_thread(lambda: fetch_resolver(request.url), self._session.resolved, request.request_id)

@@ -13,7 +13,7 @@ from time import strftime
 from mimc_server.frontend import ServiceRunner
 from mimc_server.http import HttpFrontend, HttpService, make_app
 from mimc_server.service import LoggedIn, LoggedOut, LoginRefused, MessageRefused, Service, ServiceEvent, StoreFailed
-from mimc_server.store import Appended, MemoryStore, NewMessage, Stored
+from mimc_server.store import Appended, MemoryStore, NewMessage, Store, Stored
 from mimc_server.tokens import TokenIssuer
 
 from mimc_proto.errors import shown_name
@@ -52,9 +52,9 @@ class _Store(MemoryStore):
 class _Journal:
     """A line for each login, logout and refusal. Names are a peer's words; nothing of a message is told."""
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, store: Store) -> None:
         self._say = say
-        self._accounts: dict[int, str] = {}
+        self._store = store
 
     def line(self, text: str) -> None:
         """With the time of day before it."""
@@ -62,24 +62,29 @@ class _Journal:
 
     def __call__(self, event: ServiceEvent) -> None:
         match event:
-            case LoggedIn(account=account, uuid=uuid, resource=resource):
-                self._accounts[uuid] = account
+            case LoggedIn(account=account, resource=resource):
                 self.line(f"login    {shown_name(account)}/{shown_name(resource)}")
             case LoggedOut(uuid=uuid, resource=resource, reason=reason):
-                self.line(f"logout   {shown_name(self._accounts[uuid])}/{shown_name(resource)}: {reason.value}")
+                self.line(f"logout   {self._name(uuid)}/{shown_name(resource)}: {reason.value}")
             case LoginRefused(reason=told):
                 self.line(f"refused  a login: {told}")
             case MessageRefused(uuid=uuid, code=code):
-                self.line(f"refused  a message of {shown_name(self._accounts[uuid])}: {code.name}")
+                self.line(f"refused  a message of {self._name(uuid)}: {code.name}")
             case StoreFailed(what=what, error=error):
                 self.line(f"store    failed at {what}: {error}")
             case _:
                 pass
 
+    def _name(self, uuid: int) -> str:
+        """The store knows whom an event is about: remembering it from the login would have to end at some time."""
+        member = self._store.find_user(APPLICATION.app_id, uuid)
+        return f"user {uuid}" if member is None else shown_name(member.account)
+
 
 async def serve(address: Address, http_address: Address, say: Say) -> None:
     """Serve until SIGINT or SIGTERM. Raises `CannotListen`."""
-    journal, store = _Journal(say), _Store()
+    store = _Store()
+    journal = _Journal(say, store)
     async with _running(store, address, http_address, journal) as (frontend, http):
         for line in instructions(frontend, http):
             say(line)

@@ -6,13 +6,13 @@ import base64
 import binascii
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from mimc_proto._checks import MAX_NAME, check_text
 from mimc_proto._record import Record
 
 from ..frontend import unix_ms
-from ..store import Group, Member, Refused, Store
+from ..store import AckCode, Group, Member, Refused, Store, StoreConfig
 from ..tokens import Application, TokenIssuer, TokenRefused, token_answer
 
 __all__ = ["BAD_REQUEST", "NOT_FOUND", "STORE_FAILED", "UNAUTHORIZED", "Caller", "Failure", "HttpService"]
@@ -20,11 +20,9 @@ __all__ = ["BAD_REQUEST", "NOT_FOUND", "STORE_FAILED", "UNAUTHORIZED", "Caller",
 BAD_REQUEST, UNAUTHORIZED, NOT_FOUND, STORE_FAILED = 400, 401, 404, 500
 """Codes of the envelope; the cloud's own are not known, but for 500."""
 
-FRONTEND_DOMAIN = "app.chat.xiaomi.net"
-RELAY_DOMAIN = "relay.mimc.chat.xiaomi.net"
-
 ANY_ADDRESS = "0.0.0.0"
 _BY_SECRET = ("appKey", "appSecret", "appAccount")
+_MAX_GROUP_MEMBERS = StoreConfig().max_group_members
 
 
 class Failure(Exception):  # noqa: N818 (what an answer says)
@@ -43,12 +41,21 @@ class Caller(Record):
     member: Member
 
 
+class _Domains(TypedDict, total=False):
+    """Arguments of `token_answer`, those that are not to be its defaults."""
+
+    frontend: str
+    relay: str
+
+
 class HttpService:
     """Answers the requests of clients (`make_app` puts HTTP before it).
 
     ``frontends`` gives what the resolver tells clients: pairs of IPv4 literal and port, whatever domain they ask for;
     ``0.0.0.0`` stands for the address at which the request came in. ``frontend_domain`` and ``relay_domain`` are the
-    domains of the token answers. ``wall_ms`` is the time for tokens, Unix milliseconds.
+    domains of the token answers, where they are not those of `token_answer`. ``max_group_members`` is what the store
+    allows (`StoreConfig`): no user is made for a group that would be larger. ``wall_ms`` is the time for tokens, Unix
+    milliseconds.
 
     All methods use the store, on the caller's thread. They raise `Failure` for what is to be answered with another
     code than 200, `StoreError`, and `LocalProtocolError` for names that cannot be.
@@ -61,15 +68,21 @@ class HttpService:
         tokens: TokenIssuer,
         frontends: Callable[[], Iterable[tuple[str, int]]],
         *,
-        frontend_domain: str = FRONTEND_DOMAIN,
-        relay_domain: str = RELAY_DOMAIN,
+        frontend_domain: str | None = None,
+        relay_domain: str | None = None,
+        max_group_members: int = _MAX_GROUP_MEMBERS,
         wall_ms: Callable[[], int] = unix_ms,
     ) -> None:
         self._applications = {application.app_id: application for application in applications}
         self._store = store
         self._tokens = tokens
         self._frontends = frontends
-        self._domains = (frontend_domain, relay_domain)
+        self._domains: _Domains = {}
+        if frontend_domain is not None:
+            self._domains["frontend"] = frontend_domain
+        if relay_domain is not None:
+            self._domains["relay"] = relay_domain
+        self._max_group_members = max_group_members
         self._wall_ms = wall_ms
 
     # --------------------------------------------------------------------------------------------------- endpoints
@@ -77,11 +90,11 @@ class HttpService:
     def token(self, app_id: int, app_key: str, app_secret: str, account: str) -> dict[str, Any]:
         """A new token; who knows the application's secret is any of its users."""
         application = self._application(app_id, app_key, app_secret)
+        check_text(account, "appAccount", MAX_NAME)  # first: users are kept for ever
         wall_ms = self._wall_ms()
         member = self._store.user(application.app_id, account, wall_ms)
         issued = self._tokens.issue(application.app_id, account, member.uuid, wall_ms)
-        frontend, relay = self._domains
-        return token_answer(application, account, member.uuid, issued, frontend=frontend, relay=relay)
+        return token_answer(application, account, member.uuid, issued, **self._domains)
 
     def resolve(self, domains: str, here: str) -> dict[str, Any]:
         """The frontends for every domain of a comma-joined list: C++ refuses an answer that lacks one.
@@ -105,6 +118,8 @@ class HttpService:
         named = dict.fromkeys(filter(None, (account.strip() for account in accounts.split(","))))
         for account in named:
             check_text(account, "accounts", MAX_NAME)
+        if len({caller.member.account, *named}) > self._max_group_members:  # the store would say so too late
+            raise Failure(AckCode.TOO_MANY, f"a normal group has at most {self._max_group_members} members")
         members = [self._store.user(app_id, account, wall_ms).uuid for account in named]
         group = self._created(caller, name, members, extra, unlimited=False)
         info = {
@@ -153,7 +168,8 @@ class HttpService:
             raise Failure(UNAUTHORIZED, f"{error.reason}: {error}") from None
         application = self._applications.get(claims.app_id)
         member = self._store.find_user(claims.app_id, claims.uuid)
-        if application is None or member is None:
+        # a store that begins anew gives its uuids anew: the token may be that of another one who had it
+        if application is None or member is None or member.account != claims.account:
             raise Failure(UNAUTHORIZED, "invalid-token: its application or user is not known here")
         return Caller(application=application, member=member)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from ..sockets import listening_socket
 
 __all__ = ["HttpFrontend"]
 
@@ -38,14 +39,9 @@ class HttpFrontend:
 
         Raises `OSError` if the address cannot be used.
         """
-        loop = asyncio.get_running_loop()
-        [(family, _, _, _, address), *_] = await loop.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        sock = socket.create_server(address, family=family)  # connections wait in its queue until uvicorn is up
-        self._running = loop.create_task(self._server.serve(sockets=[sock]))
-        bound = sock.getsockname()
-        return bound[0], bound[1]
+        sock, address = await listening_socket(host, port)  # connections wait in its queue until uvicorn is up
+        self._running = asyncio.create_task(self._server.serve(sockets=[sock]))
+        return address
 
     async def close(self) -> None:
         """Accept no more, and end when what is under way is answered."""

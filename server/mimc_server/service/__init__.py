@@ -4,6 +4,7 @@ from .config import NEVER, ServiceConfig
 from .events import (
     Dropped,
     EndReason,
+    HintLost,
     LinkEnded,
     LoggedIn,
     LoggedOut,
@@ -23,7 +24,7 @@ from .hints import (
     UcDismissed,
     UcLeft,
 )
-from .links import Randomness, TokenVerifier
+from .links import TokenVerifier
 from .requests import (
     Acknowledge,
     Append,
@@ -33,6 +34,7 @@ from .requests import (
     CheckSessions,
     CheckToken,
     ClaimSession,
+    HeldSession,
     ReadInbox,
     Release,
     ReleaseNode,
@@ -54,7 +56,9 @@ __all__ = [
     "Committed",
     "Dropped",
     "EndReason",
+    "HeldSession",
     "Hint",
+    "HintLost",
     "KickRequested",
     "LinkEnded",
     "LoggedIn",
@@ -63,7 +67,6 @@ __all__ = [
     "MessageRefused",
     "OnlineAcked",
     "PacketIgnored",
-    "Randomness",
     "ReadInbox",
     "Release",
     "ReleaseNode",

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 
+from mimc_proto._checks import MAX_NAME
 from mimc_proto.config import KIB, MIB, ServerConfig, _Checked
 from mimc_proto.errors import LocalProtocolError
 
-__all__ = ["NEVER", "ServiceConfig"]
+__all__ = ["ENVELOPE", "MAX_TEXT", "NEVER", "OVERHEAD", "ServiceConfig"]
+
+MAX_TEXT = 1024
+"""Bytes of an account, bizType or packet id, as the store takes them."""
+
+OVERHEAD = 160
+"""Tags, lengths and numbers of a message in a list, in bytes, and some to spare."""
+
+ENVELOPE = 4096
+"""What surrounds the messages of a list: the receiver's resource, the package, the header."""
+
+NAMES = 3 * MAX_TEXT + MAX_NAME + 4 * KIB
+"""The most that a message takes beside its payload: packet id, bizType, target; package; and the sender's account and
+resource, which were in a BIND of at most 4 KiB."""
 
 NEVER = 1 << 31
 """For `ServiceConfig.notice_after`: no limit notices."""
@@ -21,7 +35,8 @@ class _Limits(_Checked):
     """Links on which nobody is online; beyond it the one that has been so for longest is closed. A Java client that
     was taken over opens a link, sends CONN and idles there (clients.md rule 4)."""
     max_payload: int = 15_360
-    """The largest payload of a message: what Java, C# and iOS allow."""
+    """The largest payload of a message: what Java, C# and iOS allow. With all names it has to fit a list
+    (``link.max_list_bytes``), or it would be stored for receivers who can never get it."""
     max_batch: int = 500
     """Messages in one commit."""
     max_waiting: int = 65_536
@@ -47,14 +62,16 @@ class _Limits(_Checked):
     upkeep_interval: float = 600.0
     """How often the store removes what is past its retention."""
     uc_timeout: float = 150.0
-    """How long a session is online in an unlimited group without a UC PING (C# pings every 50 s)."""
+    """How long a session is online in an unlimited group without a UC PING (C# pings every 50 s), and how long the
+    store's word counts that its user is a member."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceConfig(_Limits):
     """Settings of a `Service`; raises `LocalProtocolError` that names what is out of range.
 
-    ``link`` are the settings of every link, ``host`` the name in the answers to CONN.
+    ``link`` are the settings of every link, ``host`` the name in the answers to CONN. The largest message has to fit a
+    list, and a list the room of a link (``link.max_pending_bytes``).
     """
 
     link: ServerConfig = dataclasses.field(default_factory=ServerConfig)
@@ -66,3 +83,11 @@ class ServiceConfig(_Limits):
             if not isinstance(getattr(self, name), kind):
                 got = type(getattr(self, name)).__name__
                 raise LocalProtocolError(f"expected a {kind.__name__}, got a {got}", where=f"ServiceConfig.{name}")
+        self._check_room("max_list_bytes", self.max_payload + NAMES + OVERHEAD + ENVELOPE, "a message of max_payload")
+        self._check_room("max_pending_bytes", self.link.max_list_bytes, "a list of max_list_bytes")
+
+    def _check_room(self, name: str, least: int, what: str) -> None:
+        got = getattr(self.link, name)
+        if got < least:
+            problem = f"expected at least {least}, so that {what} fits, got {got}"
+            raise LocalProtocolError(problem, where=f"ServiceConfig.link.{name}")

@@ -12,7 +12,7 @@ from mimc_proto.errors import LocalProtocolError, QueueFull
 from mimc_proto.packets import Group, ListStatus, P2PMessage, P2TMessage, Packet, PacketList, User
 
 from ..store import InboxMessage, InboxPage, Kind, NewMessage, Stored, StoreError
-from .config import NEVER
+from .config import ENVELOPE, NEVER, OVERHEAD
 from .events import Dropped
 from .links import Core, Flow, Session
 from .requests import Backlog, ReadInbox
@@ -21,10 +21,6 @@ __all__ = ["Delivery", "size_in_list"]
 
 _P2P = Kind.P2P  # an enum's attributes are slow to reach
 _OPEN, _READING, _NOTICED, _STALLED = Flow
-OVERHEAD = 160
-"""Tags, lengths and numbers of a packet in a list, in bytes, and some to spare."""
-ENVELOPE = 4096
-"""What surrounds the packets of a list: the receiver's resource, the package, the header."""
 
 
 class Delivery:
@@ -35,7 +31,7 @@ class Delivery:
         self._ready: dict[Session, None] = {}  # sessions with a batch, or behind
         link = core.config.link
         self._most_packets = link.max_list_messages
-        self._most_bytes = max(1, link.max_list_bytes - ENVELOPE)
+        self._most_bytes = link.max_list_bytes - ENVELOPE
         notice_after = core.config.notice_after
         self._notice_after = None if notice_after == NEVER else notice_after
 
@@ -205,10 +201,19 @@ class Delivery:
         except LocalProtocolError as error:
             if len(batch) > 1:
                 return all(self._send_list(session, [item]) for item in batch)
-            # nobody can be sent this one: held back, it would hold back all that follow
+            # nobody can be sent this one: held back, or in the window, it would hold back all that follow
+            self._forget(session, batch[0][1])
             core.events.append(Dropped(uuid=session.uuid, resource=session.resource, what="PacketList", error=error))
         core.dirty[link.id] = None
         return True
+
+    def _forget(self, session: Session, position: int) -> None:
+        """A message will never be acknowledged: it takes no room."""
+        for item in session.window:
+            if item[0] == position:
+                session.window_size -= item[2]
+                session.window.remove(item)
+                return
 
     def _stall(self, session: Session, position: int) -> None:
         """The link is full: from this position on the store keeps the messages until it is not."""

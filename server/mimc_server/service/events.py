@@ -13,6 +13,7 @@ from ..store import AckCode
 __all__ = [
     "Dropped",
     "EndReason",
+    "HintLost",
     "LinkEnded",
     "LoggedIn",
     "LoggedOut",
@@ -30,7 +31,7 @@ class EndReason(enum.Enum):
     LOGGED_OUT = "the client logged out"
     LINK_ENDED = "its link ended"
     TAKEN_OVER = "another link took over"
-    TOKEN_EXPIRED = "its token expired"
+    TOKEN_EXPIRED = "its token expired, or was revoked"
     KICKED = "it was kicked"
     REFUSED = "it tried to log in again and was refused"
     REPLACED = "another user logged in on its link"
@@ -116,4 +117,15 @@ class StoreFailed(Record):
     error: MimcError
 
 
-ServiceEvent = LinkEnded | LoggedIn | LoginRefused | LoggedOut | MessageRefused | PacketIgnored | Dropped | StoreFailed
+class HintLost(Record):
+    """More hints of this kind wait than are kept, and from now on until they are taken the other nodes miss some:
+    `mimc_server.service.hints` says for each kind what that means. The driver does not call `Service.hints`, or not
+    often enough."""
+
+    __slots__ = ()
+    what: str
+
+
+ServiceEvent = (
+    LinkEnded | LoggedIn | LoginRefused | LoggedOut | MessageRefused | PacketIgnored | Dropped | HintLost | StoreFailed
+)

@@ -6,7 +6,7 @@ import enum
 import itertools
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mimc_proto import ServerConnection
 from mimc_proto._answers import Answer
@@ -15,26 +15,27 @@ from mimc_proto.events import BindRequested
 from mimc_proto.packets import Packet
 
 from ..store import Member, StoreError
-from ..tokens import TokenClaims
+from ..tokens import Randomness, TokenClaims
 from .config import ServiceConfig
-from .events import Dropped, ServiceEvent, StoreFailed
-from .hints import Hint
+from .events import Dropped, HintLost, ServiceEvent, StoreFailed
+from .hints import Committed, Hint
 from .requests import StoreRequest
 from .timers import Alarm, Timers
 
-__all__ = ["Core", "Flow", "Key", "Link", "Randomness", "Session", "TokenVerifier"]
+__all__ = ["Core", "Flow", "Key", "Link", "Presence", "Session", "TokenVerifier"]
 
 Key = tuple[int, str]
 """Uuid and resource: what one session at a time has."""
 
 MOST_UNTAKEN = 4096
-"""Events and hints that are kept for a driver that does not ask for them: nothing goes wrong without them."""
+"""Events that are kept for a driver that does not ask for them: nothing goes wrong without them."""
 
+MOST_HINTS = 1024
+"""Hints of a kind that wait for the driver. Each kind has room of its own, or whoever can cause one kind could have
+the others lost: any user makes OnlineAcked for nobody, as many as he likes."""
 
-class Randomness(Protocol):
-    """What a service needs of a source of randomness, as `random.Random` has it."""
-
-    def getrandbits(self, k: int, /) -> int: ...
+MOST_COMMITS = 64
+"""Of Committed: these hold whole messages."""
 
 
 class TokenVerifier(Protocol):
@@ -76,6 +77,15 @@ class Flow(enum.Enum):
     STALLED = "not until its link has room"
 
 
+class Presence(NamedTuple):
+    """A session is online in an unlimited group."""
+
+    said: float
+    """When it last said so."""
+    confirmed: float
+    """When the store last said that its user is a member."""
+
+
 class Session:
     """A user who is online with a resource."""
 
@@ -90,8 +100,10 @@ class Session:
         "flow",
         "generation",
         "heard",
+        "issued_ms",
         "key",
         "link",
+        "looked_up",
         "member",
         "needs",
         "noticed",
@@ -114,6 +126,8 @@ class Session:
         self.package = package
         self.epoch = 0
         self.previous_node = ""
+        self.issued_ms = 0
+        """When its token was issued."""
         self.expiry = self.pull = Alarm(_nothing)
         self.flow = Flow.OPEN
         self.acked = self.delivered = 0
@@ -136,8 +150,10 @@ class Session:
         self.pull_at = self.pull_gap = 0.0
         self.asking = 0
         """Requests about unlimited groups that wait for the store."""
-        self.topics: dict[int, float] = {}
-        """Unlimited groups it is online in, and when it last said so."""
+        self.topics: dict[int, Presence] = {}
+        """Unlimited groups it is online in."""
+        self.looked_up = 0
+        """The last group that the store was asked about for a PING: the next one asks about those after it."""
 
     @property
     def uuid(self) -> int:
@@ -165,8 +181,9 @@ class Core:
         self.dirty: dict[int, None] = {}
         self.timers = Timers()
         self.events: deque[ServiceEvent] = deque(maxlen=MOST_UNTAKEN)
-        self.hints: deque[Hint] = deque(maxlen=MOST_UNTAKEN)
-        self.requests: list[StoreRequest] = []
+        self.requests: deque[StoreRequest] = deque()
+        self._hints: list[Hint] = []
+        self._hinted: dict[type[Hint], int] = {}
         self._callbacks: dict[int, Callable[[Any], object]] = {}
         self._ids = itertools.count(1)
 
@@ -193,6 +210,25 @@ class Core:
             self.events.append(StoreFailed(what=what, error=answer))
             return True
         return False
+
+    # ------------------------------------------------------------------------------------------------- other nodes
+
+    def tell(self, hint: Hint) -> None:
+        """Have the other nodes know, if there is room for it."""
+        kind = type(hint)
+        waiting = self._hinted.get(kind, 0)
+        self._hinted[kind] = waiting + 1
+        most = MOST_COMMITS if kind is Committed else MOST_HINTS
+        if waiting < most:
+            self._hints.append(hint)
+        elif waiting == most:
+            self.events.append(HintLost(what=kind.__name__))
+
+    def hints(self) -> list[Hint]:
+        """What waits for the driver."""
+        hints, self._hints = self._hints, []
+        self._hinted.clear()
+        return hints
 
     # ------------------------------------------------------------------------------------------------------- links
 

@@ -177,6 +177,7 @@ class Login:
 
     def _begun(self, session: Session, claims: TokenClaims) -> None:
         core, link = self._core, session.link
+        session.issued_ms = claims.issued_ms
         core.timers.set(session.expiry, None)
         session.expiry = Alarm(lambda: self._expired(session, claims.expires_ms))
         core.timers.set(session.expiry, core.now + (claims.expires_ms - core.wall_ms) / 1000)
@@ -249,7 +250,7 @@ class Login:
             lambda answer: core.failed("release", answer),
         )
         if previous_node not in ("", core.node):
-            core.hints.append(SessionEnded(node=previous_node, uuid=key[0], resource=key[1], epoch=epoch))
+            core.tell(SessionEnded(node=previous_node, uuid=key[0], resource=key[1], epoch=epoch))
 
     # ---------------------------------------------------------------------------------------------------- takeover
 
@@ -260,9 +261,7 @@ class Login:
             self.displaced(older)
         self._elsewhere.pop(key, None)  # it is here now
         if claim.previous_node not in ("", self._core.node):
-            self._core.hints.append(
-                TakenOver(node=claim.previous_node, uuid=key[0], resource=key[1], epoch=claim.epoch)
-            )
+            self._core.tell(TakenOver(node=claim.previous_node, uuid=key[0], resource=key[1], epoch=claim.epoch))
 
     def taken_over(self, hint: TakenOver) -> None:
         """Another node has it."""

@@ -22,6 +22,7 @@ from ..store import (
     StoreError,
     UnknownUser,
 )
+from .events import EndReason
 
 __all__ = [
     "Acknowledge",
@@ -32,6 +33,7 @@ __all__ = [
     "CheckSessions",
     "CheckToken",
     "ClaimSession",
+    "HeldSession",
     "ReadInbox",
     "Release",
     "ReleaseNode",
@@ -45,11 +47,19 @@ class _Request(Record):
     request_id: int
 
     def perform(self, store: Store, wall_ms: int) -> Any:
-        """Do it, on any thread; the answer for `Service.store_answered`. A `StoreError` is returned, not raised."""
+        """Do it, on any thread; the answer for `Service.store_answered`.
+
+        A `StoreError` is returned, not raised; so is one for whatever else the store raised (its ``__cause__``): a
+        request that is never answered would have all wait that come after it.
+        """
         try:
             return self._perform(store, wall_ms)
         except StoreError as error:
             return error
+        except Exception as error:
+            failed = StoreError(f"the store raised {type(error).__name__}: {error}")
+            failed.__cause__ = error
+            return failed
 
     @abc.abstractmethod
     def _perform(self, store: Store, wall_ms: int) -> Any: ...
@@ -156,19 +166,35 @@ class ReleaseNode(_Request):
         store.release_node(self.node, wall_ms)
 
 
-class CheckSessions(_Request):
-    """For each session the end of its inbox, None if it does not hold its resource any more."""
+class HeldSession(Record):
+    """A session as its node knows it; its token was issued at ``issued_ms``."""
 
     __slots__ = ()
-    sessions: list[Acknowledgement]
-    """With sequence 0, which moves nothing."""
+    uuid: int
+    resource: str
+    epoch: int
+    issued_ms: int
 
-    def _perform(self, store: Store, wall_ms: int) -> list[int | None]:
-        held = store.acknowledge(self.sessions, wall_ms)
-        return [
-            None if position is None else store.inbox_end(session.uuid)[0]
-            for session, position in zip(self.sessions, held, strict=True)
-        ]
+
+class CheckSessions(_Request):
+    """For each session the end of its inbox, or why it is over: taken over, or its token was revoked."""
+
+    __slots__ = ()
+    sessions: list[HeldSession]
+
+    def _perform(self, store: Store, wall_ms: int) -> list[int | EndReason]:
+        # sequence 0 acknowledges nothing: at most it takes a cursor over messages that have been removed
+        asked = [Acknowledgement(uuid=s.uuid, resource=s.resource, epoch=s.epoch, sequence=0) for s in self.sessions]
+        held = store.acknowledge(asked, wall_ms)
+        return [self._found(store, *found) for found in zip(self.sessions, held, strict=True)]
+
+    @staticmethod
+    def _found(store: Store, session: HeldSession, position: int | None) -> int | EndReason:
+        if position is None:
+            return EndReason.TAKEN_OVER
+        if session.issued_ms < store.tokens_good_from(session.uuid):
+            return EndReason.TOKEN_EXPIRED
+        return store.inbox_end(session.uuid)[0]
 
 
 class CheckMembership(_Request):

@@ -15,6 +15,7 @@ from mimc_proto.errors import LocalProtocolError
 from mimc_proto.packets import OnlineMessage, P2PMessage, P2TMessage, Packet, PacketAck, UcMessage
 
 from ..store import AckCode, Acknowledgement, Appended, Kind, NewMessage, Refused, Stored, StoreError
+from .config import MAX_TEXT
 from .delivery import Delivery
 from .events import MessageRefused, PacketIgnored
 from .hints import Committed
@@ -22,19 +23,13 @@ from .links import Core, Session
 from .login import Login
 from .requests import Acknowledge, Append
 
-__all__ = ["MAX_TEXT", "Sending"]
-
-MAX_TEXT = 1024
-"""Bytes of an account, bizType or packet id, as the store takes them."""
+__all__ = ["Sending"]
 
 MAX_ANSWERED = 8192
 """Bytes of the longest packet id that an ack can repeat."""
 
 OVERHEAD = 256
 """What a message that waits takes beside its payload, in bytes."""
-
-MOST_COMMITS = 64
-"""Hints that wait before no more commits are added: nobody takes them, then, and they hold whole messages."""
 
 Answered = Callable[[Appended], object]
 _P2P, _P2T, _UNLIMITED, _ONLINE = Kind
@@ -70,6 +65,7 @@ class Sending:
         self._bytes = 0
         self._of_account: dict[int, list[int]] = {}  # count and bytes that wait
         self._running = 0
+        self._told: deque[tuple[Answered, Appended]] = deque()
         self._acks: dict[tuple[int, str, int], tuple[Session, int]] = {}
         self._acknowledging = self._acks_failed = False
 
@@ -139,7 +135,14 @@ class Sending:
         if refused is None and not self._enqueue(_Waiting(message, None, "", answered)):
             refused = _TOO_MANY
         if refused is not None:
-            answered(refused)
+            self._told.append((answered, refused))
+
+    def tell(self) -> None:
+        """Call back, as the last thing in an input. What one callback raises costs the others nothing: they are called
+        at the end of the next."""
+        while self._told:
+            answered, appended = self._told.popleft()
+            answered(appended)
 
     def _enqueue(self, waiting: _Waiting) -> bool:
         config, uuid = self._core.config, waiting.message.sender.uuid
@@ -172,7 +175,10 @@ class Sending:
     # ------------------------------------------------------------------------------------------------------ commit
 
     def commit(self) -> None:
-        """Give the store what waits, if it has nothing to do. Called at the end of every input."""
+        """Give the store what waits, if it has nothing to do.
+
+        Called when the driver asks for its requests, so that what came since it last did is stored together.
+        """
         core, queue = self._core, self._queue
         if queue and not self._running:
             batch = [queue.popleft() for _ in range(min(len(queue), core.config.max_batch))]
@@ -201,13 +207,12 @@ class Sending:
                 self._answer(session, waiting.packet_id, appended, waiting.message.kind)
             else:
                 assert waiting.answered is not None  # one of the two wants to know
-                waiting.answered(appended)
+                self._told.append((waiting.answered, appended))
             if type(appended) is Stored and not appended.repeated:
                 new.append((waiting.message, appended))
         if new:
             items = tuple(new)
-            if len(core.hints) < MOST_COMMITS:
-                core.hints.append(Committed(items=items))
+            core.tell(Committed(items=items))
             self._fan_out(items)
 
     def _answer(self, session: Session, packet_id: str, appended: Appended, kind: Kind = Kind.P2P) -> None:

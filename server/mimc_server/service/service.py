@@ -9,7 +9,7 @@ from mimc_proto import Framing, ServerConnection
 from mimc_proto._checks import check_text, later
 from mimc_proto._record import Record
 from mimc_proto.errors import MimcError, RemoteProtocolError, shown_name
-from mimc_proto.events import BindRequested, Ignored, LinkClosed, PacketReceived, Unbound
+from mimc_proto.events import BindRequested, Ignored, LinkClosed, PacketReceived, ServerEvent, Unbound
 from mimc_proto.packets import (
     BadPacket,
     OnlineMessage,
@@ -21,7 +21,8 @@ from mimc_proto.packets import (
     UcPacket,
 )
 
-from ..store import Appended, Kind, NewMessage, Stored
+from ..store import Appended, Kind, NewMessage, Store, Stored
+from ..tokens import Randomness
 from .config import ServiceConfig
 from .delivery import Delivery
 from .events import EndReason, LinkEnded, PacketIgnored, ServiceEvent
@@ -35,7 +36,7 @@ from .hints import (
     UcDismissed,
     UcLeft,
 )
-from .links import Core, Link, Randomness, Session, TokenVerifier
+from .links import Core, Link, Session, TokenVerifier
 from .login import Login
 from .requests import StoreRequest
 from .sending import Sending
@@ -204,11 +205,27 @@ class Service:
     # ----------------------------------------------------------------------------------------------- store and nodes
 
     def store_requests(self) -> list[StoreRequest]:
-        """What the store is to do, in this order. Each is answered once, also those of links that are gone."""
-        if not self._core.requests:
-            return []
-        requests, self._core.requests = self._core.requests, []
+        """What the store is to do, in this order. Each is answered once, also those of links that are gone.
+
+        Messages that came since the last call are stored together.
+        """
+        self._sending.commit()
+        requests = list(self._core.requests)
+        self._core.requests.clear()
         return requests
+
+    def run_store(self, store: Store, now: float, wall_ms: int) -> bool:
+        """Have a store that may be called here and now do all that `store_requests` says; whether there was anything.
+
+        Answers may give rise to more: call it again.
+        """
+        self._sending.commit()
+        requests = self._core.requests
+        waiting = len(requests)
+        for _ in range(waiting):
+            request = requests.popleft()
+            self.store_answered(request.request_id, request.perform(store, wall_ms), now, wall_ms)
+        return waiting > 0
 
     def store_answered(self, request_id: int, answer: object, now: float, wall_ms: int) -> None:
         """What ``request.perform(store, wall_ms)`` returned, or a `StoreError` in its place."""
@@ -217,10 +234,8 @@ class Service:
         self._done()
 
     def hints(self) -> list[Hint]:
-        """For all other nodes. Hints that nobody takes are lost in the end, which does no harm."""
-        hints = list(self._core.hints)
-        self._core.hints.clear()
-        return hints
+        """For all other nodes. Of hints that nobody takes some are lost (`HintLost`), and the others come too late."""
+        return self._core.hints()
 
     def hinted(self, hint: Hint, now: float, wall_ms: int) -> None:
         """A hint of another node came."""
@@ -278,10 +293,14 @@ class Service:
         check_text(description, "description", 1024, empty=True)
         hint = KickRequested(uuid=uuid, resource=resource, reason=reason, description=description)
         self.hinted(hint, now, wall_ms)
-        self._core.hints.append(hint)
+        self._core.tell(hint)
 
     def push(self, message: NewMessage, answered: Callable[[Appended], object], now: float, wall_ms: int) -> None:
-        """Send a message for the application's server (epoch 0); ``answered`` is called with what became of it."""
+        """Send a message for the application's server (epoch 0).
+
+        ``answered`` is called with what became of it, at the end of this call or of a `store_answered`. It must not
+        raise: its error would come out of that call, in the hands of the driver.
+        """
         self._tick(now, wall_ms)
         self._sending.push(message, answered)
         self._done()
@@ -290,13 +309,13 @@ class Service:
         """These users were removed from an unlimited group in the store: they are not online in it any more."""
         hint = UcLeft(app_id=app_id, topic_id=topic_id, uuids=uuids)
         self.hinted(hint, now, wall_ms)
-        self._core.hints.append(hint)
+        self._core.tell(hint)
 
     def unlimited_dismissed(self, app_id: int, topic_id: int, now: float, wall_ms: int) -> None:
         """An unlimited group was dissolved in the store: its members who are online are told."""
         hint = UcDismissed(app_id=app_id, topic_id=topic_id)
         self.hinted(hint, now, wall_ms)
-        self._core.hints.append(hint)
+        self._core.tell(hint)
 
     # ------------------------------------------------------------------------------------------------------- inside
 
@@ -313,7 +332,7 @@ class Service:
     def _done(self) -> None:
         """The end of every input."""
         self._delivery.flush()
-        self._sending.commit()
+        self._sending.tell()
 
     def _close(self, link: Link) -> None:
         link.connection.close(self._core.now)
@@ -322,12 +341,15 @@ class Service:
     def _handle(self, link: Link, error: MimcError | None = None) -> None:
         """What a link has to say."""
         core, connection = self._core, link.connection
-        for event in connection.events():
+        events, newest_bind = connection.events(), None
+        for event in events:
             if type(event) is PacketReceived:
                 if link.session is not None:
                     self._packet(link.session, event)
             elif isinstance(event, BindRequested):
-                self._login.requested(link, event)
+                newest_bind = newest_bind or _newest_bind(events)
+                if event is newest_bind:  # the link would give it the answer to an older one
+                    self._login.requested(link, event)
             elif isinstance(event, Unbound):
                 self._login.ended(link, EndReason.LOGGED_OUT)
             elif isinstance(event, LinkClosed):
@@ -376,3 +398,7 @@ class Service:
                 groups.setdefault((message.app_id, int(message.target)), []).append(item)
         for (app_id, topic), group in groups.items():
             self._unlimited.messages(app_id, topic, group)
+
+
+def _newest_bind(events: list[ServerEvent]) -> BindRequested:
+    return [event for event in events if isinstance(event, BindRequested)][-1]

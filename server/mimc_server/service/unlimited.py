@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
+from mimc_proto._checks import MAX_ID
 from mimc_proto.packets import (
     Group,
     OnlineMessage,
@@ -23,17 +26,16 @@ from mimc_proto.packets import (
 )
 
 from ..store import AckCode, NewMessage, Refused, Stored, StoreError
+from .config import ENVELOPE, MAX_TEXT, OVERHEAD
 from .hints import OnlineAcked, UcDismissed, UcLeft
-from .links import Core, Session
+from .links import Core, Presence, Session
 from .requests import ChangeMembership, CheckMembership
-from .sending import MAX_TEXT, Sending
+from .sending import Sending
 
 __all__ = ["Unlimited"]
 
-OVERHEAD = 160
-ENVELOPE = 4096
 MOST_GROUPS = 1024
-"""Unlimited groups that one PING may name, beyond those the session is online in."""
+"""Unlimited groups that the store is asked about for one PING. If it names more, the next one asks about the others."""
 
 MOST_ASKING = 64
 """Requests of a session that wait for the store."""
@@ -57,7 +59,7 @@ class Unlimited:
         body = uc.body
         if isinstance(body, UcMessage):
             sending.uc_message(session, packet, uc.packet_id, body)
-        elif not uc.packet_id or len(uc.packet_id.encode()) > MAX_TEXT:
+        elif not _answerable(uc.packet_id):
             return
         elif isinstance(body, UcPing):
             self._ping(session, uc.packet_id, body)
@@ -67,27 +69,52 @@ class Unlimited:
             self._count(session, uc.packet_id, body.group.topic_id)
 
     def _ping(self, session: Session, packet_id: str, ping: UcPing) -> None:
-        """All groups the client has joined, some unknown or named twice (WebJS)."""
+        """All groups the client has joined, some unknown or named twice (WebJS).
+
+        What the store confirmed too long ago does not count any more: it is asked again, and until it has answered the
+        session is online there only for what is left of its time.
+        """
         core = self._core
         core.push(session, UcPong(), packet_id)
-        named = {group.topic_id for group in ping.groups if _usable(group.topic_id)}
-        for topic in session.topics.keys() & named:
-            session.topics[topic] = core.now
-        unknown = tuple(sorted(topic for topic in named if topic not in session.topics and topic is not None))
-        if unknown and session.asking < MOST_ASKING:  # else the next PING asks
+        earliest = core.now - core.config.uc_timeout
+        unknown, stale = [], []
+        for topic in {group.topic_id for group in ping.groups}:
+            if topic is None or not _usable(topic):
+                continue
+            presence = session.topics.get(topic)
+            if presence is None:
+                unknown.append(topic)
+            elif presence.confirmed < earliest:
+                stale.append(topic)
+            else:
+                session.topics[topic] = Presence(core.now, presence.confirmed)
+        if (unknown or stale) and session.asking < MOST_ASKING:  # else the next PING asks
             session.asking += 1
+            topics = self._most_urgent(session, unknown, stale)
             core.ask(
-                CheckMembership(request_id=core.next_id(), uuid=session.uuid, topic_ids=unknown[:MOST_GROUPS]),
-                lambda answer: self._checked(session, answer),
+                CheckMembership(request_id=core.next_id(), uuid=session.uuid, topic_ids=topics),
+                lambda answer: self._checked(session, topics, answer),
             )
 
-    def _checked(self, session: Session, topics: list[int] | StoreError) -> None:
+    @staticmethod
+    def _most_urgent(session: Session, unknown: list[int], stale: list[int]) -> tuple[int, ...]:
+        """As many as may be asked about: those that would end, then the others in turn (WebJS forgets none)."""
+        stale.sort(key=session.topics.__getitem__)
+        unknown.sort()
+        next_one = bisect_right(unknown, session.looked_up)
+        topics = tuple([*stale, *unknown[next_one:], *unknown[:next_one]][:MOST_GROUPS])
+        session.looked_up = topics[-1]
+        return topics
+
+    def _checked(self, session: Session, asked: tuple[int, ...], found: list[int] | StoreError) -> None:
         session.asking -= 1
-        if isinstance(topics, StoreError):
-            self._core.failed("looking up unlimited groups", topics)
+        if isinstance(found, StoreError):
+            self._core.failed("looking up unlimited groups", found)
         elif session.link.session is session:
-            for topic in topics:
+            for topic in found:
                 self._arrive(session, topic)
+            for topic in session.topics.keys() & set(asked) - set(found):
+                self._leave(session, topic)
 
     def _change(self, session: Session, packet_id: str, topic: int | None, joins: bool) -> None:
         core = self._core
@@ -129,7 +156,7 @@ class Unlimited:
         self._core.push(session, UcOnlineUsersAnswer(group=group, user_count=count), packet_id)
 
     def _arrive(self, session: Session, topic: int) -> None:
-        session.topics[topic] = self._core.now
+        session.topics[topic] = Presence(self._core.now, self._core.now)
         self._online.setdefault((session.app_id, topic), {})[session] = None
 
     def _leave(self, session: Session, topic: int) -> None:
@@ -149,7 +176,7 @@ class Unlimited:
         earliest = self._core.now - self._core.config.uc_timeout
         members = []
         for session in list(self._online.get((app_id, topic), ())):
-            if session.topics[topic] < earliest:
+            if session.topics[topic].said < earliest:
                 self._leave(session, topic)
             else:
                 members.append(session)
@@ -162,7 +189,7 @@ class Unlimited:
                 if session.app_id == hint.app_id and hint.topic_id in session.topics:
                     self._leave(session, hint.topic_id)
         if tell:
-            self._core.hints.append(hint)
+            self._core.tell(hint)
 
     def dismissed(self, hint: UcDismissed) -> None:
         """Members who are online hear that their group is gone."""
@@ -222,7 +249,7 @@ class Unlimited:
 
     def online_ack(self, session: Session, ack: OnlineMessageAck) -> None:
         """The receiver's answer goes to the session that it names: it copied that from the message's sender."""
-        if ack.uuid is None or ack.resource is None or not 0 < len(ack.packet_id.encode()) <= MAX_TEXT:
+        if ack.uuid is None or ack.resource is None or not _answerable(ack.packet_id):
             return
         hint = OnlineAcked(
             app_id=session.app_id,
@@ -233,7 +260,7 @@ class Unlimited:
             error_message=(ack.error_message or "")[: MAX_TEXT // 4] or None,
         )
         if not self.online_acked(hint):
-            self._core.hints.append(hint)
+            self._core.tell(hint)
 
     def online_acked(self, hint: OnlineAcked) -> bool:
         """Whether the session is here."""
@@ -246,8 +273,13 @@ class Unlimited:
         return True
 
 
-def _usable(topic: int | None) -> bool:
-    return topic is not None and topic < 1 << 63
+def _usable(topic: int) -> bool:
+    return topic < 1 << 63
+
+
+def _answerable(packet_id: str | None) -> bool:
+    """Whether an answer can repeat it: what can never be answered is not done either."""
+    return bool(packet_id) and len(str(packet_id).encode()) <= MAX_ID
 
 
 def _uc_message(group: Group, message: NewMessage, stored: Stored) -> UcMessage:

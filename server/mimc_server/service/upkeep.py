@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from ..store import Acknowledgement, StoreError
+from mimc_proto.packets import KickReason
+
+from ..store import StoreError
 from .delivery import Delivery
+from .events import EndReason
 from .links import Core, Session
 from .login import Login
-from .requests import CheckSessions, ReleaseNode, StoreRequest, TidyStore
+from .requests import CheckSessions, HeldSession, ReleaseNode, StoreRequest, TidyStore
 from .sending import Sending
 from .timers import Alarm
 
@@ -54,24 +57,32 @@ class Upkeep:
             core.timers.set(self._sweep, core.now + core.config.sweep_interval)
             return
         sessions = groups.pop()
-        asked = [Acknowledgement(uuid=s.uuid, resource=s.resource, epoch=s.epoch, sequence=0) for s in sessions]
+        held = [HeldSession(uuid=s.uuid, resource=s.resource, epoch=s.epoch, issued_ms=s.issued_ms) for s in sessions]
+        asked = list(zip(sessions, held, strict=True))
         core.ask(
-            CheckSessions(request_id=core.next_id(), sessions=asked),
-            lambda answer: self._swept(sessions, groups, answer),
+            CheckSessions(request_id=core.next_id(), sessions=held),
+            lambda answer: self._swept(asked, groups, answer),
         )
 
     def _swept(
-        self, sessions: list[Session], groups: list[list[Session]], answer: list[int | None] | StoreError
+        self,
+        asked: list[tuple[Session, HeldSession]],
+        groups: list[list[Session]],
+        answer: list[int | EndReason] | StoreError,
     ) -> None:
         if isinstance(answer, StoreError):
             self._core.failed("the sweep", answer)
             groups.clear()
         else:
-            for session, end in zip(sessions, answer, strict=True):
-                if session.link.session is not session:
-                    continue
-                if end is None:
-                    self._login.displaced(session, session.epoch + 1)
-                else:
-                    self._delivery.heard(session, end)
+            for (session, held), found in zip(asked, answer, strict=True):
+                if session.link.session is session:
+                    self._look_after(session, held, found)
         self._sweep_next(groups)
+
+    def _look_after(self, session: Session, held: HeldSession, found: int | EndReason) -> None:
+        if not isinstance(found, EndReason):
+            self._delivery.heard(session, found)
+        elif found is EndReason.TAKEN_OVER:
+            self._login.displaced(session, session.epoch + 1)
+        elif session.issued_ms == held.issued_ms:  # it has not logged in with a newer token meanwhile
+            self._login.kick(session, KickReason.TOKEN_EXPIRED, "the token was revoked", found)

@@ -12,9 +12,9 @@ from mimc_proto._record import Record
 from mimc_proto.errors import LocalProtocolError
 from mimc_proto.testing import APP_ID, FRONTEND, PACKAGE
 
-from ..service import Randomness, Service, ServiceConfig, SessionInfo
+from ..service import Service, ServiceConfig, SessionInfo
 from ..store import Appended, Kind, Member, MemoryStore, NewMessage, Refused, Stored
-from ..tokens import Application, TokenIssuer, token_answer
+from ..tokens import Application, Randomness, TokenIssuer, token_answer
 
 __all__ = ["RELAY", "TOKEN_LIFETIME", "Backend", "ServiceHandle", "StoredMessage"]
 
@@ -184,5 +184,8 @@ class ServiceHandle(abc.ABC):
         self._call(lambda: self._kick(self._backend.revoke_tokens(account), None, "token-expired"))
 
     def stored(self) -> list[StoredMessage]:
-        """All messages that were stored, in the order of their sequences; at most the newest 100 000."""
+        """All messages that got a sequence from the store, in that order; at most the newest 100 000.
+
+        Messages of kind ONLINE are among them, though a store keeps nothing of those.
+        """
         return self._call(lambda: list(self._backend.store.kept))

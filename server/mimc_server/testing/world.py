@@ -200,16 +200,14 @@ class Node:
     def _exchange(self) -> bool:
         """With the store and other nodes; whether anything moved."""
         service, now, wall_ms = self.service, self._clock.now, self._clock.wall_ms
-        requests = service.store_requests()
-        for request in requests:
-            service.store_answered(request.request_id, request.perform(self._store, wall_ms), now, wall_ms)
+        asked = service.run_store(self._store, now, wall_ms)
         for hint in service.hints():
             if not self.lose_hints:
                 self._port.publish(hint)
         received = self._port.received()
         for hint in received:
             service.hinted(hint, now, wall_ms)
-        return bool(requests or received)
+        return asked or bool(received)
 
 
 class _Link:
