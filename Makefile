@@ -59,16 +59,16 @@ clean: ## remove everything that make has made
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,cli,http,server]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,cli,http,proxy,server,trio,websocket]'
 	@touch $@
 
 .venv-lowest/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -e '.[cli,http,server]' $(TEST_TOOLS) $(LOWEST)
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -e '.[cli,http,proxy,server,trio,websocket]' $(TEST_TOOLS) $(LOWEST)
 	@touch $@
 
 .venv-newest/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy=eager \
-		-e '.[cli,http,server]' $(TEST_TOOLS)
+		-e '.[cli,http,proxy,server,trio,websocket]' $(TEST_TOOLS)
 	@touch $@
