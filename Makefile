@@ -11,7 +11,7 @@ PYTEST := pytest --numprocesses=auto --maxprocesses=4
 TEST_TOOLS := anyio hypothesis pytest pytest-xdist trio uvloop
 LOWEST = $(shell $(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	print(*(d.replace(">=", "==") for d in p["dependencies"] + sum(map(p["optional-dependencies"].get, \
-	("cli", "http", "server")), [])))')
+	("cli", "http", "proxy", "server", "trio", "websocket")), [])))')
 
 .DEFAULT_GOAL := help
 .PHONY: help test demo prove bench bench-asyncio proto format test-compat clean

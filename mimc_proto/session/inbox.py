@@ -159,6 +159,11 @@ class Inbox:
         """Whether the server is to be asked for what waits there."""
         return self.pull_due or (self.dropped is not None and self._stored.low())
 
+    @property
+    def in_hand(self) -> int:
+        """Messages that the application has and is not through with, with and without a list."""
+        return self._stored.count + self._live.count
+
     # ----------------------------------------------------------------------------------------------------- helpers
 
     def _deliver(self, delivery: _Delivery, *, ordered: bool) -> int:

@@ -203,6 +203,11 @@ class ClientSession(Traffic):
         self._verb(_SEND)
         self._inbox.pull_due = True
 
+    @property
+    def unconsumed(self) -> int:
+        """Messages that were delivered and not consumed: what the high marks bound."""
+        return self._inbox.in_hand
+
     def _consume(self, receipt: int, now: float, *, skip: bool) -> None:
         self._tick(now)
         if self._ended is None:

@@ -19,6 +19,7 @@ from mimc_cli.main import mimc
 from mimc_server.testing import LoopbackService
 
 from mimc_proto.errors import SessionEnded
+from mimc_proto.session.inbox import _Load
 
 
 def run(*, color: bool = False, **environment: str) -> Result:
@@ -149,6 +150,11 @@ def test_the_demo_fails_if_no_link_breaks(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_demo_fails_if_a_slow_program_gets_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trouble, "SLOW_LIMIT", 1024)
     assert failure("slow consumer", monkeypatch).startswith("expected at most 1024 bytes for bob")
+
+
+def test_the_demo_fails_if_a_slow_program_is_not_held_back_by_its_own_marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Load, "fits", lambda *_: True)
+    assert failure("slow consumer", monkeypatch).startswith("expected bob to take in at most 100 messages, and some")
 
 
 def test_the_demo_fails_if_a_logout_does_not_wait_for_acks(monkeypatch: pytest.MonkeyPatch) -> None:

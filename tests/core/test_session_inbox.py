@@ -544,3 +544,13 @@ def test_live_messages_and_lists_do_not_take_each_others_room() -> None:
     assert inbox.on_live((online(),) * 4) is not None
     inbox.consumed(1)
     assert delivered(inbox, 5, 6, 7, 8) == [5, 6, 7, 8]
+
+
+def test_what_the_application_has_in_hand_is_counted() -> None:
+    inbox = small()
+    deliver(inbox, 1, 2)
+    inbox.on_live((online(),))
+    assert inbox.in_hand == 3
+    inbox.consumed(1)
+    inbox.consumed(2)
+    assert inbox.in_hand == 0

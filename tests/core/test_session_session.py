@@ -232,3 +232,11 @@ def test_groups_are_asked_for_and_left_by_their_number() -> None:
     hand.session.quit_unlimited(8, now=0.0)
     assert hand.bodies() == [UcJoin(group=TEAM), UcQuit(group=Group(app_id=APP_ID, topic_id=8))]
     assert hand.session.joined_groups == (8,)  # until the answers come
+
+
+def test_what_is_not_consumed_yet_is_counted() -> None:
+    hand = Hand().bound()
+    hand.push(a_list(1, 2))
+    assert hand.session.unconsumed == 2
+    hand.session.consumed(1, 0.0)
+    assert hand.session.unconsumed == 0

@@ -102,11 +102,15 @@ async def slow_consumer(stage: Stage) -> str:
         carried = line.down.carried - before
         if carried > SLOW_LIMIT:
             raise DemoError(f"expected at most {SLOW_LIMIT} bytes for bob, who consumes nothing; got {carried}")
+        taken = bob.user.session.unconsumed
+        if not 0 < taken <= SLOW.high_messages:
+            raise DemoError(f"expected bob to take in at most {SLOW.high_messages} messages, and some; got {taken}")
         ready.set()
         await bob.gets(*texts, sender="alice")
     total = SLOW_MESSAGES * SLOW_SIZE // KIB
     return (
-        f"{total} KiB for bob, who lagged: {carried // KIB} KiB came ahead of him, the rest when he was ready, in order"
+        f"{total} KiB for bob, who lagged: {carried // KIB} KiB came ahead of him, {taken} messages were taken in, "
+        "the rest when he was ready, in order"
     )
 
 
