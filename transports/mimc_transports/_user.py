@@ -21,6 +21,7 @@ from mimc_proto.session import (
     ClientSession,
     CloseLink,
     Ended,
+    EndReason,
     Failed,
     FetchToken,
     MessagesDelivered,
@@ -251,6 +252,7 @@ class BaseUser(abc.ABC):
         if isinstance(event, (MessagesDelivered, TooManyWaiting)):
             self._inflow.add(event)
             return
+        self._log_event(event)
         self._problem = problem_of(event) or self._problem
         if isinstance(event, (Online, Offline, Ended)):
             self._status = event
@@ -258,6 +260,17 @@ class BaseUser(abc.ABC):
             self._call(self._status_handler, event)
         for listener in self._listeners:
             listener.append(event)
+
+    def _log_event(self, event: SessionEvent) -> None:
+        """What becomes of the user, with fields for log collectors. No event of this kind holds a secret or a text."""
+        level = logging.WARNING if problem_of(event) else logging.INFO
+        if _log.isEnabledFor(level):
+            session, kind = self._session, type(event).__name__
+            who = {"mimc_app_id": session.app_id, "mimc_account": session.account, "mimc_resource": session.resource}
+            told = problem_of(event) or getattr(event, "error_type", "") or getattr(event, "reason", "")
+            detail = told.value if isinstance(told, EndReason) else told
+            fields = {**who, "mimc_event": kind, "mimc_detail": detail}
+            _log.log(level, "%s: %s%s", session.account, kind, f": {detail}" if detail else "", extra=fields)
 
     def _remember(self, event: Online | Offline | Ended) -> None:
         if self._cache is not None and isinstance(event, Online):
