@@ -14,11 +14,11 @@ LOWEST = $(shell $(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.
 	("cli", "http", "proxy", "server", "trio", "websocket")), [])))')
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo prove bench bench-asyncio proto format test-compat clean
+.PHONY: help test demo prove bench bench-asyncio bench-adapters proto format test-compat clean
 EXAMPLES ?= 1000
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 test: $(READY) ## every check that a change must pass
 	$(BIN)/ruff check .
@@ -40,6 +40,9 @@ bench: $(READY) ## the numbers in the documentation
 
 bench-asyncio: $(READY) ## the asyncio client against an acker on the other core
 	$(BIN)/python benchmarks/asyncio_client.py
+
+bench-adapters: $(READY) ## the three adapters against the same
+	$(BIN)/python benchmarks/adapters.py
 
 proto: $(READY) ## make mimc_proto/pb/ from proto/
 	$(BIN)/python proto/generate.py

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ssl
 import sys
 
 from mimc_proto import ServerConnection
 from mimc_proto._checks import link_secret
 from mimc_proto.crypto import BodyCipher, body_key
-from mimc_proto.events import BindRequested
+from mimc_proto.events import BindRequested, PacketReceived
 from mimc_proto.framing import TcpDecoder, encode_tcp_frame, join_body, split_body
-from mimc_proto.packets import Command, Direction, Header
+from mimc_proto.packets import Command, Direction, Header, P2PMessage, Packet, PacketList, Pull, User
 from mimc_proto.packets.encoders import AckEncoder, HeaderTemplate
 
 APP_ID = 2882303761517613988
@@ -24,6 +25,9 @@ PACKAGE = "com.xiaomi.imc.test_app1"
 CHALLENGE = "B7cZuZSa57fM0opU"
 UUID = 6874178410250241
 OWN_ID = b"0123456789ab"
+FLOODED = "flooded"
+"""Who logs in with this token gets `FLOOD` messages in lists of `IN_A_LIST` whenever it sends PULL."""
+FLOOD, IN_A_LIST = 20_000, 20
 TIMESTAMP = 1_526_354_160_772
 
 
@@ -44,7 +48,9 @@ class Acker(asyncio.Protocol):
             return
         self.link.receive_data(data, self.now())
         for event in self.link.events():
-            if isinstance(event, BindRequested):
+            if isinstance(event, PacketReceived) and isinstance(event.packet.body, Pull):
+                self.transport.write(b"".join(self.flood))
+            elif isinstance(event, BindRequested):
                 self.link.accept_bind(
                     app_id=APP_ID,
                     account=event.bind.token,  # the benchmarks' tokens are account names
@@ -53,11 +59,32 @@ class Acker(asyncio.Protocol):
                     package=PACKAGE,
                     now=self.now(),
                 )
-                self.transport.write(b"".join(self.link.data_to_send()))
+                answer = b"".join(self.link.data_to_send())
+                if event.bind.token == FLOODED:
+                    self.prepare_flood(event.resource)
+                self.transport.write(answer)
+                if event.bind.token == FLOODED:
+                    continue
                 self.link = None
                 self.bound(event.resource)
                 return
         self.transport.write(b"".join(self.link.data_to_send()))
+
+    def prepare_flood(self, resource: str) -> None:
+        """Lists of messages, ready to be written when the client asks for them."""
+        assert self.link is not None  # it was just bound
+        sender = User(app_id=APP_ID, account="bob", uuid=UUID + 1, resource="pc")
+        receiver = User(app_id=APP_ID, account=FLOODED, uuid=UUID)
+        sequence, self.flood = self.sequence, list[bytes]()
+        for _ in range(FLOOD // IN_A_LIST):
+            packets = []
+            for _ in range(IN_A_LIST):
+                sequence += 1
+                body = P2PMessage(sender=sender, recipient=receiver, payload=bytes(100), is_store=True)
+                packets.append(Packet(packet_id=f"bob_{sequence}", sequence=sequence, timestamp=TIMESTAMP, body=body))
+            it = PacketList(uuid=UUID, resource=resource, packets=tuple(packets), max_sequence=sequence)
+            self.link.send(it, now=self.now())
+            self.flood += self.link.data_to_send(1 << 30)
 
     def bound(self, resource: str) -> None:
         """From here on there are only messages."""
@@ -100,10 +127,14 @@ class Acker(asyncio.Protocol):
         self.transport.write(b"".join(answers))
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, certificate: str | None) -> None:
     """Listen until standard input ends; the port is printed first."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Acker, "127.0.0.1", port)
+    tls = None
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+    server = await loop.create_server(Acker, "127.0.0.1", port, ssl=tls)
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
         await loop.run_in_executor(None, sys.stdin.read)
@@ -112,4 +143,6 @@ async def serve(port: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=0)
-    asyncio.run(serve(parser.parse_args().port))
+    parser.add_argument("--certificate", help="a file with a key and its certificate: speak TLS")
+    options = parser.parse_args()
+    asyncio.run(serve(options.port, options.certificate))
