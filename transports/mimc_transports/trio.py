@@ -7,7 +7,10 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Self
 
-import trio
+try:
+    import trio
+except ImportError as error:
+    raise ImportError("the adapter on trio needs trio: pip install 'mimc-proto[trio]'") from error
 
 from mimc_proto.session import Acknowledged, CloseLink, Failed, OpenLink, Rejected, Verdict
 
@@ -30,6 +33,7 @@ class User(AsyncUser):
     """
 
     _event = trio.Event
+    _open_tcp_stream: Any = staticmethod(trio.open_tcp_stream)
     _manager: contextlib.AbstractAsyncContextManager[trio.Nursery, bool | None]
     _nursery: trio.Nursery
 
@@ -209,7 +213,7 @@ class _Link(Link):
         if user._proxy is not None:
             stream: trio.abc.Stream = trio.SocketStream(await connect_trio(user._proxy, host, port))
         else:
-            stream = await trio.open_tcp_stream(host, port)
+            stream = await user._open_tcp_stream(host, port)
         if user._tls is None:
             return stream
         name = user._server_hostname or host
