@@ -2,6 +2,7 @@
 
 from .config import NEVER, ServiceConfig
 from .events import (
+    CallbackFailed,
     Dropped,
     EndReason,
     HintLost,
@@ -48,6 +49,7 @@ __all__ = [
     "Acknowledge",
     "Append",
     "Backlog",
+    "CallbackFailed",
     "ChangeMembership",
     "CheckMembership",
     "CheckSessions",

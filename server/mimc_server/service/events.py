@@ -11,6 +11,7 @@ from mimc_proto.events import CloseReason
 from ..store import AckCode
 
 __all__ = [
+    "CallbackFailed",
     "Dropped",
     "EndReason",
     "HintLost",
@@ -117,6 +118,14 @@ class StoreFailed(Record):
     error: MimcError
 
 
+class CallbackFailed(Record):
+    """A callback that was given to `Service.push` raised: a mistake of the application. Its message is stored or
+    refused as it is, and everybody else's go on."""
+
+    __slots__ = ()
+    error: Exception
+
+
 class HintLost(Record):
     """More hints of this kind wait than are kept, and from now on until they are taken the other nodes miss some:
     `mimc_server.service.hints` says for each kind what that means. The driver does not call `Service.hints`, or not
@@ -127,5 +136,14 @@ class HintLost(Record):
 
 
 ServiceEvent = (
-    LinkEnded | LoggedIn | LoginRefused | LoggedOut | MessageRefused | PacketIgnored | Dropped | HintLost | StoreFailed
+    LinkEnded
+    | LoggedIn
+    | LoginRefused
+    | LoggedOut
+    | MessageRefused
+    | PacketIgnored
+    | Dropped
+    | HintLost
+    | StoreFailed
+    | CallbackFailed
 )

@@ -17,7 +17,7 @@ from mimc_proto.packets import OnlineMessage, P2PMessage, P2TMessage, Packet, Pa
 from ..store import AckCode, Acknowledgement, Appended, Kind, NewMessage, Refused, Stored, StoreError
 from .config import MAX_TEXT
 from .delivery import Delivery
-from .events import MessageRefused, PacketIgnored
+from .events import CallbackFailed, MessageRefused, PacketIgnored
 from .hints import Committed
 from .links import Core, Session
 from .login import Login
@@ -138,11 +138,14 @@ class Sending:
             self._told.append((answered, refused))
 
     def tell(self) -> None:
-        """Call back, as the last thing in an input. What one callback raises costs the others nothing: they are called
-        at the end of the next."""
+        """Call back, as the last thing in an input. What one callback raises is told, and costs nobody else anything:
+        let out, it would be lost on a driver, with all that the driver was about to do."""
         while self._told:
             answered, appended = self._told.popleft()
-            answered(appended)
+            try:
+                answered(appended)
+            except Exception as error:
+                self._core.events.append(CallbackFailed(error=error))
 
     def _enqueue(self, waiting: _Waiting) -> bool:
         config, uuid = self._core.config, waiting.message.sender.uuid

@@ -299,7 +299,7 @@ class Service:
         """Send a message for the application's server (epoch 0).
 
         ``answered`` is called with what became of it, at the end of this call or of a `store_answered`. It must not
-        raise: its error would come out of that call, in the hands of the driver.
+        raise; if it does, that becomes a `CallbackFailed`.
         """
         self._tick(now, wall_ms)
         self._sending.push(message, answered)

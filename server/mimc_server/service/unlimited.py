@@ -102,9 +102,10 @@ class Unlimited:
         stale.sort(key=session.topics.__getitem__)
         unknown.sort()
         next_one = bisect_right(unknown, session.looked_up)
-        topics = tuple([*stale, *unknown[next_one:], *unknown[:next_one]][:MOST_GROUPS])
-        session.looked_up = topics[-1]
-        return topics
+        in_turn = [*unknown[next_one:], *unknown[:next_one]][: max(0, MOST_GROUPS - len(stale))]
+        if in_turn:
+            session.looked_up = in_turn[-1]
+        return (*stale[:MOST_GROUPS], *in_turn)
 
     def _checked(self, session: Session, asked: tuple[int, ...], found: list[int] | StoreError) -> None:
         session.asking -= 1

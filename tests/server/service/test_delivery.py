@@ -6,7 +6,8 @@ import random
 
 import pytest
 from mimc_server.service import Acknowledge, Append, Dropped, ReadInbox, ServiceConfig, StoreFailed
-from support.service_bed import Client, Town, pushed
+from mimc_server.store import Appended, Stored
+from support.service_bed import Client, Node, Town, pushed
 
 from mimc_proto import ServerConfig
 from mimc_proto.events import MessagesReceived
@@ -110,7 +111,9 @@ def test_names_that_take_more_bytes_than_letters_still_fit_a_list() -> None:
     account = "é" * 400
     alice = town.login(account)
     send_many(alice, "bob", 30, bytes(100))
-    assert len(town.login("bob").payloads) == 30
+    bob = town.login("bob")
+    assert len(bob.payloads) == 30
+    assert lists(bob) == [25, 5]  # by letters 36 would go into one, which would be refused and come one by one
 
 
 def test_direct_delivery_does_not_read_the_store() -> None:
@@ -119,49 +122,6 @@ def test_direct_delivery_does_not_read_the_store() -> None:
     town.node.failing = (ReadInbox,)
     alice.send("bob")
     assert bob.payloads == [b"hi"]
-
-
-def test_no_more_than_a_window_of_messages_is_unacknowledged() -> None:
-    town = Town()
-    alice, bob = town.login("alice"), town.login("bob")
-    send_many(alice, "bob", 300)
-    assert len(bob.payloads) == 256
-    assert town.node.service.sessions()[1].waiting == 256
-    bob.acknowledge()
-    assert len(bob.payloads) == 300
-
-
-def test_no_more_than_a_window_of_bytes_is_unacknowledged() -> None:
-    town = Town(ServiceConfig(window_bytes=1000))
-    alice, bob = town.login("alice"), town.login("bob")
-    for _ in range(5):
-        alice.send("bob", bytes(400))
-    assert len(bob.payloads) == 2
-    bob.acknowledge()
-    assert len(bob.payloads) == 4
-
-
-def test_a_message_larger_than_the_window_is_delivered_alone() -> None:
-    town = Town(ServiceConfig(window_bytes=1000))
-    alice, bob = town.login("alice"), town.login("bob")
-    alice.send("bob", bytes(5000))
-    alice.send("bob", bytes(5001))
-    assert [len(payload) for payload in bob.payloads] == [5000]
-    bob.acknowledge()
-    assert [len(payload) for payload in bob.payloads] == [5000, 5001]
-
-
-def test_a_window_keeps_its_size_over_what_waits_at_login() -> None:
-    town = Town()
-    alice = town.login("alice")
-    send_many(alice, "bob", 600)
-    bob = town.login("bob")
-    counts = [len(bob.payloads)]
-    while len(bob.payloads) < 600:
-        bob.acknowledge()
-        counts.append(len(bob.payloads))
-    assert counts == [256, 512, 600]
-    assert sequences(bob) == sorted(set(sequences(bob)))
 
 
 def test_nothing_comes_twice_but_after_bind_and_pull() -> None:
@@ -264,23 +224,50 @@ def test_a_full_link_at_login_loses_no_stored_message() -> None:
     assert bob.payloads == [b"%d" % number for number in range(20)]
 
 
+def generous_then_usual(usual: ServiceConfig | None = None) -> tuple[Town, Node]:
+    """A node that takes messages which the other one cannot send to anybody: its limits are lower."""
+    town = Town(ServiceConfig(max_payload=100_000, link=ServerConfig(max_list_bytes=200_000)))
+    return town, town.start_node("n2", usual)
+
+
+def push(town: Town, payload: bytes) -> None:
+    message = pushed(town, "system", "bob", payload, packet_id=f"push_{len(payload)}_{payload[:1]!r}")
+    answers: list[Appended] = []
+    town.node.service.push(message, answers.append, town.now, town.wall_ms)
+    town.settle()
+    assert [type(answer) for answer in answers] == [Stored]
+
+
 def test_a_message_that_cannot_be_sent_to_anybody_does_not_hold_back_the_others() -> None:
-    town = Town(ServiceConfig(link=ServerConfig(max_list_bytes=9000)))
-    alice = town.login("alice")
-    for payload in (b"1", bytes(15_000), b"2"):
-        alice.send("bob", payload)
-    bob = town.login("bob")
+    town, usual = generous_then_usual()
+    for payload in (b"1", bytes(100_000), b"2"):
+        push(town, payload)
+    bob = town.login("bob", node=usual)
     assert bob.payloads == [b"1", b"2"]
+    assert [event.what for event in usual.said(Dropped)] == ["PacketList"]
     bob.acknowledge()
-    assert town.login("bob", "pc").payloads == []
+    assert town.login("bob", node=usual).payloads == []
 
 
 def test_a_message_that_fails_direct_delivery_does_not_hold_back_the_others() -> None:
-    town = Town(ServiceConfig(link=ServerConfig(max_list_bytes=9000)))
-    alice, bob = town.login("alice"), town.login("bob")
-    alice.send("bob", bytes(15_000))
-    alice.send("bob", b"2")
+    town, usual = generous_then_usual()
+    bob = town.login("bob", node=usual)
+    usual.failing = (ReadInbox,)
+    push(town, bytes(100_000))
+    push(town, b"2")
     assert bob.payloads == [b"2"]
+    assert [event.what for event in usual.said(Dropped)] == ["PacketList"]
+
+
+@pytest.mark.parametrize("limits", [ServiceConfig(window=2), ServiceConfig(window_bytes=50_000)])
+def test_a_message_that_cannot_be_sent_to_anybody_takes_no_room_in_the_window(limits: ServiceConfig) -> None:
+    town, usual = generous_then_usual(limits)
+    bob = town.login("bob", node=usual)
+    push(town, bytes(100_000))
+    assert usual.service.sessions()[0].waiting == 0
+    push(town, b"2")
+    push(town, b"3")
+    assert bob.payloads == [b"2", b"3"]
 
 
 def test_a_removed_message_leaves_a_gap_that_reading_goes_over() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mimc_server.service import PacketIgnored
+from mimc_server.service import CheckSessions, EndReason, LoginRefused, PacketIgnored
 from support.links import Frame, ScriptedClient
 from support.service_bed import APP, Town
 
@@ -68,6 +68,47 @@ def test_cpp_binds_again_on_its_link_every_six_seconds_and_stays_online() -> Non
     before = town.node.service.sessions()
     assert commands(cpp.tell(cpp.peer.bind())) == ["BIND"]
     assert town.node.service.sessions() == before
+
+
+def test_of_two_binds_in_one_read_the_newer_one_counts() -> None:
+    town = Town()
+    client = Official(town, "alice")
+    forged, good = client.peer.bind(sig="forged"), client.peer.bind()
+    [answer] = client.tell(forged + good)
+    assert BindAnswer.decode(answer.payload).result
+    assert town.node.said(LoginRefused) == []
+    assert len(town.node.service.sessions()) == 1
+
+
+def test_of_two_binds_in_one_read_the_newer_one_counts_also_if_it_is_bad() -> None:
+    town = Town()
+    client = Official(town, "alice")
+    good, forged = client.peer.bind(), client.peer.bind(sig="forged")
+    [answer] = client.tell(good + forged)
+    assert not BindAnswer.decode(answer.payload).result
+    assert len(town.node.said(LoginRefused)) == 1
+    assert town.node.service.sessions() == []
+    assert client.bind()
+
+
+def test_a_session_that_has_a_newer_token_by_now_is_not_ended_for_the_old_one() -> None:
+    town = Town()
+    client = Official(town, "alice")
+    assert client.bind()
+    town.run_for(4.0)
+    town.store.revoke_tokens(client.peer.uuid, town.wall_ms)
+    newer = town.credentials("alice")
+    town.node.hold()
+    town.run_for(1.0)
+    [check] = [request for request in town.node.held or [] if isinstance(request, CheckSessions)]
+    answer = check.perform(town.store, town.wall_ms)
+    town.node.held = None
+    client.peer.token, client.peer.security_key = newer.token, newer.security_key
+    assert client.bind()
+    town.node.service.store_answered(check.request_id, answer, town.now, town.wall_ms)
+    town.run_for(30.0)
+    assert answer == [EndReason.TOKEN_EXPIRED]
+    assert len(town.node.service.sessions()) == 1
 
 
 def test_go_sends_uuid_0_and_its_bound_identity_counts() -> None:

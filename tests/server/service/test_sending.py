@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from mimc_server.service import Append, Dropped, MessageRefused, PacketIgnored, ServiceConfig, StoreFailed
-from mimc_server.store import AckCode, Appended, Refused, Stored
+from mimc_server.service import (
+    Append,
+    CallbackFailed,
+    Dropped,
+    MessageRefused,
+    PacketIgnored,
+    ServiceConfig,
+    StoreFailed,
+)
+from mimc_server.store import AckCode, Appended, MemoryStore, NewMessage, Refused, Stored
+from mimc_server.testing import ServiceWorld
 from support.service_bed import APP, Client, Town, pushed
 
 from mimc_proto import ServerConfig
@@ -150,6 +159,25 @@ def test_a_store_that_fails_is_never_an_acceptance() -> None:
     assert bob.payloads == [b"hi"]
 
 
+def test_a_store_that_raises_what_it_should_not_fails_this_commit_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    town = Town()
+    alice, bob = town.login("alice"), town.login("bob")
+
+    def append(*_: object) -> list[Appended]:
+        raise OSError("disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(town.store, "append", append)
+        assert alice.ack_of(alice.send("bob", b"1")).code == AckCode.STORE_FAILED
+    [failed] = town.node.said(StoreFailed)
+    assert str(failed.error) == "the store raised OSError: disk I/O error"
+    assert isinstance(failed.error.__cause__, OSError)
+    assert alice.ack_of(alice.send("bob", b"2")).code == AckCode.OK
+    assert bob.payloads == [b"2"]
+
+
 def test_too_many_messages_of_an_account_are_refused_and_others_are_not() -> None:
     town = Town(ServiceConfig(max_waiting_of_account=3))
     alice, bob = town.login("alice"), town.login("bob")
@@ -250,6 +278,90 @@ def test_a_message_of_the_applications_server_may_be_refused() -> None:
         town.node.service.push(message, answers.append, town.now, town.wall_ms)
     codes = [answer.code for answer in answers if isinstance(answer, Refused)]
     assert codes == [AckCode.TOO_LARGE, AckCode.TOO_MANY]
+
+
+def test_an_application_that_fails_on_an_answer_costs_nobody_else_anything() -> None:
+    town = Town()
+    alice, bob = town.login("alice"), town.login("bob")
+    answers: list[Appended] = []
+    bug = RuntimeError("the application's bug")
+
+    def fails(appended: Appended) -> None:
+        answers.append(appended)
+        raise bug
+
+    town.node.hold()
+    alice.send("carol")  # a commit runs: what follows is stored together
+    for number, answered in enumerate((fails, fails, answers.append)):
+        message = pushed(town, "system", "bob", b"%d" % number, f"push_{number}")
+        town.node.service.push(message, answered, town.now, town.wall_ms)
+    alice.send("bob", b"3")
+    bob.acknowledge(0)  # the store is asked for this in the same breath
+    town.node.release()
+
+    assert [type(appended) for appended in answers] == [Stored] * 3
+    assert [failed.error for failed in town.node.said(CallbackFailed)] == [bug, bug]
+    assert [ack.code for ack in alice.acks] == [AckCode.OK] * 2
+    assert bob.payloads == [b"0", b"1", b"2", b"3"]
+    assert alice.ack_of(alice.send("bob", b"4")).code == AckCode.OK
+
+
+def test_an_application_that_fails_on_a_refusal_is_told_so() -> None:
+    town = Town(ServiceConfig(max_payload=3))
+    bug = RuntimeError("the application's bug")
+
+    def fails(_: Appended) -> None:
+        raise bug
+
+    town.node.service.push(pushed(town, "system", "bob", b"long"), fails, town.now, town.wall_ms)
+    assert town.node.service.events() == [CallbackFailed(error=bug)]
+
+
+def commits(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many messages each commit has, from now on."""
+    sizes: list[int] = []
+    append = store.append
+
+    def recorded(batch: list[NewMessage], wall_ms: int) -> list[Appended]:
+        sizes.append(len(batch))
+        return append(batch, wall_ms)
+
+    monkeypatch.setattr(store, "append", recorded)
+    return sizes
+
+
+def test_what_came_from_many_links_before_the_store_is_asked_is_committed_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    town = Town()
+    users = [town.login(f"user{number}") for number in range(10)]
+    sizes = commits(town.store, monkeypatch)
+    for user in users:
+        user.send("bob", settle=False)
+    town.settle()
+    assert sizes == [10]
+    assert len(town.login("bob").payloads) == 10
+
+
+def test_a_driver_that_performs_requests_on_the_spot_commits_together_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = ServiceWorld()
+    users = [world.login(f"user{number}") for number in range(10)]
+    bob = world.login("bob")
+    sizes = commits(world._backend.store, monkeypatch)
+    for user in users:
+        user.session.send("bob", b"hi", now=world.clock.now)
+    world.run_until(lambda: len(bob.messages) == 10)
+    assert sizes == [10]
+
+
+def test_a_commit_has_at_most_max_batch_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    town = Town(ServiceConfig(max_batch=4))
+    alice = town.login("alice")
+    sizes = commits(town.store, monkeypatch)
+    for _ in range(10):
+        alice.send("bob", settle=False)
+    town.settle()
+    assert sizes == [4, 4, 2]
 
 
 def test_packets_that_mean_nothing_to_a_service_are_ignored() -> None:
