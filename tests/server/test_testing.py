@@ -60,17 +60,6 @@ def test_a_message_that_was_sent_twice_is_stored_once() -> None:
     assert [message.packet_id for message in world.stored()] == ["outbox_1"]
 
 
-def test_what_arrives_at_one_moment_is_committed_together() -> None:
-    world = ServiceWorld()
-    users = [world.login(f"user{number}") for number in range(10)]
-    bob = world.login("bob")
-    for user in users:
-        user.session.send("bob", b"hi", now=world.clock.now)
-    world.run_until(lambda: len(bob.messages) == 10)
-    assert world.network.pipes[-1].down.delivered  # bob's; all in one list
-    assert len({message.timestamp for message in bob.messages}) == 1
-
-
 def test_an_unlimited_group_is_its_owners_and_open_to_all() -> None:
     world = ServiceWorld()
     group = world.unlimited_group("alice")
