@@ -114,6 +114,7 @@ def test_without_addresses_the_domain_of_the_token_is_resolved() -> None:
     [resolve] = bed.driver.resolver.asked
     assert resolve.url.endswith(f"list={FRONTEND}")
     assert bed.network.attempts[0].host == HERE[0]
+    assert bed.session.known_addresses == (HERE,)
     assert bed.of(Online) == [Online(uuid=example_user("alice").uuid, resource="pc")]
 
 

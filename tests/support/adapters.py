@@ -49,7 +49,11 @@ class OnAsyncio(Adapter):
 
     name = "asyncio"
     module = "mimc_transports.asyncio"
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+
+    @staticmethod
+    def loop_factory() -> asyncio.AbstractEventLoop:
+        """A new loop."""
+        return asyncio.new_event_loop()
 
     def run(self, story: Story) -> None:
         async def whole() -> None:
@@ -68,16 +72,28 @@ class OnAsyncio(Adapter):
         await asyncio.gather(*[work() for work in works])
 
 
+class OnEagerAsyncio(OnAsyncio):
+    """asyncio with tasks that begin at once, where the interpreter has them (3.12)."""
+
+    name = "eager"
+
+    @staticmethod
+    def loop_factory() -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]  # 3.12
+        return loop
+
+
 class OnUvloop(OnAsyncio):
     """asyncio with uvloop."""
 
     name = "uvloop"
 
-    def run(self, story: Story) -> None:
+    @staticmethod
+    def loop_factory() -> asyncio.AbstractEventLoop:
         import uvloop
 
-        self.loop_factory = uvloop.new_event_loop
-        super().run(story)
+        return uvloop.new_event_loop()
 
 
 class OnTrio(Adapter):
@@ -212,4 +228,5 @@ class _in_thread:  # noqa: N801 (used like a function)
             raise self._error
 
 
-ADAPTERS: tuple[Adapter, ...] = (OnAsyncio(), OnUvloop(), OnTrio(), Blocking())
+_EAGER = (OnEagerAsyncio(),) if hasattr(asyncio, "eager_task_factory") else ()
+ADAPTERS: tuple[Adapter, ...] = (OnAsyncio(), *_EAGER, OnUvloop(), OnTrio(), Blocking())
