@@ -142,7 +142,9 @@ class PipeTransport(asyncio.Transport):
 
     def _flush(self) -> None:
         while self._buffer and self._end.writable:
-            self._end.write([self._buffer.pop(0)])
+            data, room = self._buffer[0], self._end.room
+            self._end.write([data[:room]])
+            self._buffer[:1] = [data[room:]] if len(data) > room else []
         if self._closing and not self._buffer:
             self._end.close()
             self._end_of_connection(None)

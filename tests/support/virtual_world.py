@@ -1,36 +1,121 @@
-"""Users of the asyncio adapter, a scripted server, and a network between them, all on virtual time."""
+"""Users of the async adapters, a scripted server, and a network between them, all on virtual time."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from mimc_transports.asyncio import User, connect
-from support.virtual_loop import run
+import anyio
+import anyio.abc
 
 from mimc_proto.testing import APP_ID, Network, ScriptedServer, VirtualClock, token_answer
 
 HOST, PORT = "fe", 5222
+LIBRARIES = ("asyncio", "trio")
+MOMENT = 1e-6
+"""Seconds in which all happens that can happen now."""
+
+
+class Started:
+    """Something that runs beside a story."""
+
+    def __init__(self) -> None:
+        self.scope = anyio.CancelScope()
+        self.cancelled = False
+        self._done = anyio.Event()
+        self._value: Any = None
+        self._error: Exception | None = None
+
+    async def run(self, work: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            with self.scope:
+                self._value = await work()
+        except Exception as error:
+            self._error = error
+        finally:
+            self.cancelled = self.scope.cancelled_caught
+            self._done.set()
+
+    @property
+    def done(self) -> bool:
+        return self._done.is_set()
+
+    async def result(self) -> Any:
+        """Wait for its end; gives what it gave, raises what it raised."""
+        await self._done.wait()
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    async def cancel(self) -> None:
+        """Cancel it; it ends by that."""
+        self.scope.cancel()
+        await self._done.wait()
+        assert self.cancelled, f"it ended before: {self._error or self._value!r}"
 
 
 class World:
-    """A scripted server on a network, and users of it."""
+    """A scripted server on a network, and users of it, on one async library."""
 
-    def __init__(self) -> None:
+    def __init__(self, library: str = "asyncio") -> None:
+        self.library = library
         self.clock = VirtualClock()
         self.network = Network(self.clock)
         self.server = ScriptedServer(self.clock)
         self.network.listen(HOST, PORT, self.server)
+        self._started: list[Started] = []
+        self._group: anyio.abc.TaskGroup | None = None
 
-    def user(self, account: str = "alice", token: Any = None, **options: Any) -> User:
+    def user(self, account: str = "alice", token: Any = None, **options: Any) -> Any:
         """A user who is not logged in yet."""
         options = {"addresses": [(HOST, PORT)], "resource": "pc", **options}
-        return connect(APP_ID, account, token if token is not None else token_answer(account), **options)
+        return self._connect()(APP_ID, account, token if token is not None else token_answer(account), **options)
+
+    def _connect(self) -> Callable[..., Any]:
+        if self.library == "asyncio":
+            from mimc_transports.asyncio import connect
+
+            return connect
+        from mimc_transports.trio import User
+        from support.virtual_trio import open_stream
+
+        opening = staticmethod(functools.partial(open_stream, self.network))
+        return type("VirtualUser", (User,), {"_open_tcp_stream": opening})
 
     def run(self, story: Callable[[], Awaitable[object]]) -> None:
-        """Run a story to its end."""
+        """Run a story to its end. It leaves nothing running."""
+        problems: list[Exception] = []
 
         async def whole() -> None:
-            await story()
+            async with anyio.create_task_group() as self._group:
+                try:
+                    await story()
+                    left = [started for started in self._started if not started.done]
+                    assert not left, f"{len(left)} that were started still run"
+                except Exception as error:
+                    problems.append(error)
+                self._group.cancel_scope.cancel()
 
-        run(self.clock, self.network, whole())
+        if self.library == "asyncio":
+            from support import virtual_loop
+
+            virtual_loop.run(self.clock, self.network, whole())
+        else:
+            from support import virtual_trio
+
+            virtual_trio.run(self.clock, whole)
+        if problems:
+            raise problems[0]
+
+    def start(self, work: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any) -> Started:
+        """Run a coroutine function beside the story."""
+        started = Started()
+        self._started.append(started)
+        assert self._group is not None, "outside of a story"
+        self._group.start_soon(started.run, functools.partial(work, *arguments, **options))
+        return started
+
+    async def settle(self) -> None:
+        """Let all happen that can happen now."""
+        await anyio.sleep(MOMENT)

@@ -6,8 +6,8 @@ import asyncio
 import ssl
 
 import pytest
-from support.asyncio_world import HOST, PORT, World
 from support.virtual_loop import VirtualLoop
+from support.virtual_world import HOST, PORT, World
 
 from mimc_proto import LoginTimeout, SessionConfig
 from mimc_proto.packets import Command, P2PMessage
@@ -195,6 +195,6 @@ def test_of_too_many_unread_events_the_oldest_are_dropped(world: World) -> None:
             await asyncio.sleep(2.0)  # all of them have failed, and nobody has looked
             kept = [await waiting, *[await anext(events) for _ in range(MOST_EVENTS - 1)]]
             assert [event.packet_id for event in kept if isinstance(event, Failed)] == packet_ids[3:]
-            await events.aclose()  # type: ignore[attr-defined]
+            await events.aclose()
 
     world.run(story)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import inspect
+import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Protocol, Self
@@ -37,13 +38,17 @@ class AsyncUser(BaseUser):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._changed, self._room = self._event(), self._event()
-        self._iterating = False
+        self._entered = self._iterating = False
 
     # ------------------------------------------------------------------------------------------------------- lifetime
 
     async def __aenter__(self) -> Self:
         await self._login()
         return self
+
+    def __del__(self) -> None:
+        if getattr(self, "_entered", False) and self._session.ended is None:
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=2, source=self)
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
@@ -54,6 +59,7 @@ class AsyncUser(BaseUser):
             raise self._error
 
     async def _login(self) -> None:
+        self._entered = True
         try:
             self._session.connect(self._now())
             self._pump()

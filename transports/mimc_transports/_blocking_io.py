@@ -249,13 +249,16 @@ class IoThread:
     def wake(self) -> None:
         """Look again."""
         if threading.current_thread() is not self.thread:
-            with contextlib.suppress(OSError):  # full: it will wake up; closed: it has ended
-                self._waker.send(b"\0")
+            self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):  # full: it will wake up; closed: it has ended
+            self._waker.send(b"\0")
 
     def stop(self) -> None:
         """End, and close what is open."""
         self._stopped = True
-        self.wake()
+        self._wake()  # also from its own thread: the user may be collected there, just before it sleeps
 
     def discard(self, connection: socket.socket) -> None:
         """Close a socket: only this thread does that, for it may be waiting for it."""

@@ -13,11 +13,12 @@ import logging
 import os
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mimc_proto.errors import TokenError
+from mimc_proto.errors import LocalProtocolError, TokenError
 from mimc_proto.session import Address, ClientSession
 
 from ._shared import Token
@@ -52,15 +53,16 @@ class IdentityCache:
         self._who: dict[str, object] = {"app_id": app_id, "account": account}
         name = hashlib.sha256(f"{app_id}\0{account}\0{resource or ''}".encode(errors="surrogatepass")).hexdigest()[:32]
         self._path = folder / f"{name}.json"
-        self._lock: int | None = None
-        self.resource = resource
+        self._lock: weakref.finalize[..., Any] | None = None  # lets go of it, also if all is forgotten
+        self._asked = self.resource = resource
         self.token: str | None = None
         self.addresses: tuple[Address, ...] = ()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _locked(folder / f"{name}.lock")
+            self._lock = weakref.finalize(self, os.close, _locked(folder / f"{name}.lock"))
         except BlockingIOError:
-            _log.warning("the identity of %r is in use: this program logs in with another resource", account)
+            how = "another resource" if resource is None else f"the same resource {resource!r}, as it was told to"
+            _log.warning("the identity of %r is in use: this program logs in with %s", account, how)
             return
         except OSError as error:
             _log.warning("identities cannot be kept in %s: %s", folder, error)
@@ -104,6 +106,14 @@ class IdentityCache:
 
     def session(self, make: Callable[..., ClientSession]) -> ClientSession:
         """A session that goes on with what was kept. ``make`` takes the arguments of that name."""
+        try:
+            return self._session(make)
+        except LocalProtocolError as error:  # what the program itself gives was tried before
+            self.resource, self.token, self.addresses = self._asked, None, ()
+            self._set_aside(str(error))
+            return make(resource=self.resource)
+
+    def _session(self, make: Callable[..., ClientSession]) -> ClientSession:
         if self.token is not None:
             try:
                 return make(resource=self.resource, token=self.token, known_addresses=self.addresses)
@@ -134,7 +144,7 @@ class IdentityCache:
     def close(self) -> None:
         """Let others have the file."""
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock()
             self._lock = None
 
 

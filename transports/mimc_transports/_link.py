@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import TYPE_CHECKING
 
 from mimc_proto import MimcError
@@ -28,7 +29,7 @@ def need_websocket() -> type[WebSocket]:
     return WebSocket
 
 
-class Link:
+class Link(abc.ABC):
     """What the link ``request`` of a user's session says and hears; an adapter's connection is one of these."""
 
     def __init__(self, user: BaseUser, request: OpenLink) -> None:
@@ -48,6 +49,8 @@ class Link:
     def received(self, data: bytes) -> None:
         """Bytes came; b"" for the end of input."""
         user = self._user
+        if self._given_up:
+            return
         if not data:
             self.lost(None)
         elif self._websocket is None:
@@ -71,8 +74,15 @@ class Link:
         """The connection could not be made, or ended; None for the end of input."""
         user = self._user
         if not self._given_up:
+            if error is None and self._websocket is not None:
+                error = self._websocket.problem_at_end() or None
             user._session.link_lost(self.link_id, error, user._now())
             user._pump()
+            self.close()  # the session is through with it and will not say so
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Give it up; what the session still had to say was written before."""
 
     def data_to_send(self) -> bytes:
         """What is to be written now, if the transport can; b"" for nothing."""
@@ -85,7 +95,7 @@ class Link:
     def give_up(self) -> bytes:
         """The session wants it closed: what may still be written, if that can be done at once."""
         self._given_up = True
-        if self._websocket is None:
+        if self._websocket is None or not self._websocket.opened:
             return b""
         self._websocket.close()
         return self._websocket.data_to_send()

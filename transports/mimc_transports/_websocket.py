@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
-from websockets.uri import parse_uri
+from websockets.uri import WebSocketURI
 
 __all__ = ["MAX_MESSAGE", "WebSocket"]
 
@@ -24,7 +24,7 @@ class WebSocket:
     __slots__ = ("_part", "_protocol", "closed", "opened", "problem")
 
     def __init__(self, host: str, port: int, *, secure: bool) -> None:
-        uri = parse_uri(f"{'wss' if secure else 'ws'}://{f'[{host}]' if ':' in host else host}:{port}/")
+        uri = WebSocketURI(secure, _ascii(host), port, "/", "")
         self._protocol = ClientProtocol(uri, max_size=MAX_MESSAGE, logger=_silent)
         self._protocol.send_request(self._protocol.connect())
         self._part = bytearray()
@@ -44,12 +44,23 @@ class WebSocket:
                 if isinstance(event, Frame):
                     self._on_frame(event, messages)
             self.opened = self.opened or (protocol.handshake_exc is None and protocol.state is not State.CONNECTING)
-            fault = protocol.handshake_exc or protocol.parser_exc
-            if fault is not None:
-                self.problem = f"expected WebSocket, got {type(fault).__name__}: {fault}"
+            self._check(protocol.handshake_exc or protocol.parser_exc)
         return messages
 
+    def problem_at_end(self) -> str:
+        """The connection has ended: what was wrong, "" if that may happen."""
+        if not (self.opened or self.problem):
+            self._protocol.receive_eof()
+            self._check(self._protocol.handshake_exc)
+        return self.problem
+
+    def _check(self, fault: Exception | None) -> None:
+        if fault is not None and not self.problem:
+            self.problem = f"expected WebSocket, got {type(fault).__name__}: {fault}"
+
     def _on_frame(self, frame: Frame, messages: list[bytes]) -> None:
+        if self.problem:
+            return
         if frame.opcode is Opcode.CLOSE:
             self.closed = True
         elif frame.opcode is Opcode.TEXT:
@@ -61,9 +72,10 @@ class WebSocket:
                 self._part.clear()
 
     def send(self, messages: Iterable[bytes]) -> None:
-        """Queue messages."""
+        """Queue messages; without effect when one side has said that it closes."""
         for message in messages:
-            self._protocol.send_binary(message)
+            if self._protocol.state is State.OPEN:
+                self._protocol.send_binary(message)
 
     def close(self) -> None:
         """Queue the word that this side closes, if the handshake is through and it was not said before."""
@@ -73,3 +85,11 @@ class WebSocket:
     def data_to_send(self) -> bytes:
         """What is to be written; b"" for nothing."""
         return b"".join(self._protocol.data_to_send())
+
+
+def _ascii(host: str) -> str:
+    """A host as HTTP names it. One that cannot be is replaced: no connection will come about."""
+    try:
+        return host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:
+        return "unknown"

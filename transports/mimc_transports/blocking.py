@@ -49,8 +49,10 @@ class User(BaseUser):
     _socket: Any = staticmethod(socket.socket)
 
     _io: IoThread
+    """Once it is entered."""
     _handlers: threading.Thread | None
-    _iterating: bool
+    _iterating: int
+    """The thread that waits for a message, 0 for none."""
 
     # ------------------------------------------------------------------------------------------------------- lifetime
 
@@ -58,6 +60,7 @@ class User(BaseUser):
         with self._lock:
             self._session.connect(self._now())
             self._io = IoThread(self)
+            self._entered = True
             self._io.thread.start()
             self._pump()
         try:
@@ -99,7 +102,7 @@ class User(BaseUser):
     def _close(self) -> None:
         """Abort, and wait until nothing runs any more."""
         self.abort()
-        for thread in (self._io.thread, self._handlers):
+        for thread in (self._io.thread if self._entered else None, self._handlers):
             if thread is not None and thread is not threading.current_thread():
                 thread.join()
 
@@ -107,6 +110,8 @@ class User(BaseUser):
         io: IoThread | None = getattr(self, "_io", None)
         if io is not None and self._session.ended is None:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=2, source=self)
+            if self._link is not None:
+                self._link.close()
             io.stop()
 
     def wait_online(self, *, timeout: float | None = None) -> None:
@@ -228,11 +233,12 @@ class User(BaseUser):
         """None when the session has ended as the application wanted it."""
         inflow = self._inflow
         with self._lock:
-            if self._iterating:
+            me = threading.get_ident()
+            if self._iterating not in (0, me):  # one that was interrupted may go on
                 raise LocalProtocolError("expected one consumer at a time; another thread is waiting for messages")
             inflow.finish()
-            self._iterating = True
             try:
+                self._iterating = me
                 if not self._wait(lambda: bool(inflow) or self._session.ended is not None, timeout):
                     raise TimeoutError(f"no message within {timeout:g} s")
                 if inflow:
@@ -242,7 +248,7 @@ class User(BaseUser):
                     raise ended_error(ended)
                 return None
             finally:
-                self._iterating = False
+                self._iterating = 0
 
     def acknowledge(self, message: AnyMessage) -> None:
         with self._lock:
@@ -353,7 +359,8 @@ class User(BaseUser):
         self._link: SocketLink | None = None
         self._handlers = None
         self._calls: deque[tuple[Handler, SessionEvent]] = deque()
-        self._iterating = self._stopped = False
+        self._entered = self._stopped = False
+        self._iterating = 0
         clock: Callable[[], float] = self._monotonic
         return clock
 
@@ -361,15 +368,17 @@ class User(BaseUser):
         """Wait until it is done, looking after each event; whether that was in time."""
         with self._lock:
             deadline = math.inf if timeout is None else self._now() + timeout
-            self._deadlines.append(deadline)
-            self._look_by(deadline)
+            if timeout is not None:
+                self._deadlines.append(deadline)
+                self._look_by(deadline)
             try:
                 while not done():
                     if self._now() >= deadline:
                         return False
                     self._changed.wait()
             finally:
-                self._deadlines.remove(deadline)
+                if deadline in self._deadlines:
+                    self._deadlines.remove(deadline)
             return True
 
     def _next_deadline(self) -> float:
@@ -379,7 +388,7 @@ class User(BaseUser):
 
     def _look_by(self, when: float) -> None:
         """Have the thread look again at that time at the latest."""
-        if when < self._io.sleeps_until:
+        if self._entered and when < self._io.sleeps_until:
             self._io.wake()
 
     def _on_time(self) -> None:
@@ -390,6 +399,7 @@ class User(BaseUser):
             self._session.handle_timer(now)
         self._pump()
         if any(deadline <= now for deadline in self._deadlines):
+            self._deadlines = [deadline for deadline in self._deadlines if deadline > now]
             self._wake()
 
     def _open_link(self, request: OpenLink) -> None:
@@ -428,7 +438,8 @@ class User(BaseUser):
     def _stop(self) -> None:
         self._stopped = True
         self._wake()
-        self._io.stop()
+        if self._entered:
+            self._io.stop()
 
 
 connect = User
