@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -401,3 +402,15 @@ def test_what_becomes_of_a_user_is_logged_with_fields(town: Town, caplog: pytest
     assert told == [("WARNING", "LinkLost"), ("INFO", "Online"), ("INFO", "Offline"), ("INFO", "Ended")]
     assert all(record.mimc_account == town.name("alice") for record in caplog.records)  # type: ignore[attr-defined]
     assert "127.0.0.1:1: " in caplog.text
+
+
+def test_small_frames_do_not_wait_for_others(town: Town) -> None:
+    async def story() -> None:
+        async with town.user("alice") as alice:
+            link = getattr(alice, "inner", alice)._link
+            connection = link.socket if town.adapter.name == "blocking" else link._transport.get_extra_info("socket")
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    if town.adapter.name == "trio":
+        pytest.skip("trio sets it for every stream")
+    town.adapter.run(story)
