@@ -414,3 +414,24 @@ def test_small_frames_do_not_wait_for_others(town: Town) -> None:
     if town.adapter.name == "trio":
         pytest.skip("trio sets it for every stream")
     town.adapter.run(story)
+
+
+def test_messages_go_to_the_handler_or_to_who_iterates(town: Town) -> None:
+    async def story() -> None:
+        async with town.user("alice", on_message=print) as alice:
+            with pytest.raises(LocalProtocolError, match="messages go to on_message"):
+                await anext(aiter(alice))
+
+    town.adapter.run(story)
+
+
+def test_one_message_may_be_asked_for_without_a_loop(town: Town) -> None:
+    async def story() -> None:
+        async with town.user("alice") as alice:
+            await alice.send(town.name("alice"), b"to myself")
+            message = await alice.receive()
+            assert message.payload == b"to myself"
+        with pytest.raises(SessionEnded):
+            await alice.receive()
+
+    town.adapter.run(story)

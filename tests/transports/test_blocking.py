@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from mimc_server.testing import LoopbackService
-from mimc_transports import blocking
+from mimc_transports import _blocking_threads, blocking
 from mimc_transports.blocking import User
 
 from mimc_proto import LoginTimeout, MimcError, QueueFull, SendFailed, SessionConfig, SessionEnded
@@ -424,7 +424,7 @@ class Interruption:
         sys.settrace(self._before)
 
     def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
-        if frame.f_code.co_filename != blocking.__file__ or frame.f_code.co_name in ("_pump", "_flush"):
+        if frame.f_code.co_filename not in ADAPTER or frame.f_code.co_name in ("_pump", "_flush"):
             return None
         line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
         if event == "line" and not self.happened and not line.startswith(("with ", "try:")):
@@ -434,6 +434,8 @@ class Interruption:
                 raise KeyboardInterrupt
         return self._trace
 
+
+ADAPTER = (blocking.__file__, _blocking_threads.__file__)
 
 OPERATIONS: dict[str, Callable[[Watched], object]] = {
     "send": lambda user: user.send(user.session.account, b"interrupted"),

@@ -165,6 +165,19 @@ class AsyncUser(BaseUser):
         return self
 
     async def __anext__(self) -> AnyMessage:
+        if self._message_handler is not None:
+            raise LocalProtocolError("expected one consumer: messages go to on_message", where="receive")
+        return await self._next_message()
+
+    async def receive(self) -> AnyMessage:
+        """The next message; asking for it says that the one before is consumed. Raises `SessionEnded`."""
+        try:
+            return await self.__anext__()
+        except StopAsyncIteration:
+            assert self._session.ended is not None  # or there would be a message
+            raise ended_error(self._session.ended) from None
+
+    async def _next_message(self) -> AnyMessage:
         if self._iterating:
             raise LocalProtocolError("expected one consumer at a time; another task is waiting for messages already")
         inflow = self._inflow
@@ -205,7 +218,8 @@ class AsyncUser(BaseUser):
     async def _handle_messages(self, handler: Handler) -> None:
         """The one consumer when there is a handler."""
         try:
-            async for message in self:
+            while True:
+                message = await self._next_message()
                 try:
                     result = handler(message)
                     if inspect.isawaitable(result):
@@ -213,6 +227,8 @@ class AsyncUser(BaseUser):
                 except Exception as error:
                     if not self._forgiven(error):
                         raise
+        except StopAsyncIteration:
+            return
         except Exception as error:
             self._fail(error)
 

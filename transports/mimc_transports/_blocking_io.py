@@ -17,7 +17,7 @@ from ._link import Link
 from ._proxy import connect_blocking
 
 if TYPE_CHECKING:
-    from .blocking import User
+    from ._blocking_threads import ThreadUser
 
 __all__ = ["IoThread", "SocketLink"]
 
@@ -29,9 +29,9 @@ _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 class SocketLink(Link):
     """One connection: a socket that never blocks. Everything here happens under the user's lock."""
 
-    _user: User
+    _user: ThreadUser
 
-    def __init__(self, user: User, request: OpenLink) -> None:
+    def __init__(self, user: ThreadUser, request: OpenLink) -> None:
         super().__init__(user, request)
         self._host = request.host
         self._addresses: list[Any] = []  # as getaddrinfo gives them, still to be tried
@@ -231,7 +231,7 @@ class IoThread:
     It knows the user only weakly: one that is forgotten without being closed can be collected, and warns.
     """
 
-    def __init__(self, user: User) -> None:
+    def __init__(self, user: ThreadUser) -> None:
         self._user = weakref.ref(user)
         self._lock = user._lock
         self._selector = selectors.DefaultSelector()
@@ -288,7 +288,7 @@ class IoThread:
                     end.close()
                 self._selector.close()
 
-    def _prepare(self, user: User) -> float | None:
+    def _prepare(self, user: ThreadUser) -> float | None:
         """Watch what is to be watched; how long to wait at most, in seconds."""
         self._watch(user._link)
         while self._discarded:
@@ -307,7 +307,7 @@ class IoThread:
             self._selector.register(*wanted)
         self._watched = wanted
 
-    def _turn(self, user: User, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
+    def _turn(self, user: ThreadUser, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
         """Bytes that wait are fed before the timer."""
         self.sleeps_until = -math.inf  # it looks at the time once more before it sleeps
         for key, mask in ready:
