@@ -7,6 +7,7 @@ limits, no checks, no reconnects, no state but the link's.
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from acker import APP_ID, PACKAGE, SECURITY_KEY, UUID
 
@@ -24,8 +25,7 @@ class Bare(asyncio.Protocol):
         self.flush_due = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's only looks like one
         self.link = ClientConnection(resource="bare", id_prefix="bareclient", now=0.0)
         self.flush()
 

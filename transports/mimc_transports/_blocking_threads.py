@@ -48,10 +48,9 @@ class ThreadUser(BaseUser):
 
     # -------------------------------------------------------------------------------------------------------- handlers
 
-    def _call(self, handler: Handler | None, event: SessionEvent) -> None:
-        if handler is not None:
-            self._calls.append((handler, event))
-            self._wake()
+    def _call(self, handler: Handler, event: SessionEvent) -> None:
+        self._calls.append((handler, event))
+        self._wake()
 
     def _run_handlers(self) -> None:
         """Call handlers one after the other, until the user has ended and all are called."""

@@ -49,7 +49,6 @@ CLOSE_TIMEOUT = 5.0
 MOST_EVENTS = 8192
 """Events that a slow reader of `events` may leave unread; then the oldest are dropped."""
 
-_VERDICTS = (Acknowledged, Rejected, Failed)
 _log = logging.getLogger("mimc.user")
 
 Handler = Callable[[Any], object]
@@ -224,29 +223,30 @@ class BaseUser(abc.ABC):
             self._flush()
 
     def _dispatch(self, events: list[SessionEvent]) -> None:
-        unsettled, changed = self._unsettled, False
+        unsettled, handler, changed = self._unsettled, self._verdict_handler, False
         for event in events:
-            if not isinstance(event, _VERDICTS):
+            if type(event) is not Acknowledged and not isinstance(event, (Rejected, Failed)):
                 changed = True
                 self._on_event(event)
                 continue
             waiter = unsettled.pop(event.packet_id, None) if unsettled else None
             if waiter is not None:
                 self._settle(waiter, event)
-            else:
-                changed = self._on_verdict(event) or changed
+                continue
+            if handler is not None:
+                self._call(handler, event)
+            if self._listeners:
+                changed = True
+                self._tell(event)
         if self._room_wanted and self._session.room_for(0):
             self._room_wanted = False
             self._wake_for_room()
         if changed:
             self._wake()
 
-    def _on_verdict(self, verdict: Verdict) -> bool:
-        """A verdict that nobody awaits; whether anybody listens."""
-        self._call(self._verdict_handler, verdict)
+    def _tell(self, event: SessionEvent) -> None:
         for listener in self._listeners:
-            listener.append(verdict)
-        return bool(self._listeners)
+            listener.append(event)
 
     def _on_event(self, event: SessionEvent) -> None:
         if isinstance(event, (MessagesDelivered, TooManyWaiting)):
@@ -257,9 +257,9 @@ class BaseUser(abc.ABC):
         if isinstance(event, (Online, Offline, Ended)):
             self._status = event
             self._remember(event)
-            self._call(self._status_handler, event)
-        for listener in self._listeners:
-            listener.append(event)
+            if self._status_handler is not None:
+                self._call(self._status_handler, event)
+        self._tell(event)
 
     def _log_event(self, event: SessionEvent) -> None:
         """What becomes of the user, with fields for log collectors. No event of this kind holds a secret or a text."""
@@ -284,9 +284,7 @@ class BaseUser(abc.ABC):
             self._token_text = token_text(answer)
         self._session.token_fetched(request_id, answer, now)
 
-    def _call(self, handler: Handler | None, event: SessionEvent) -> None:
-        if handler is None:
-            return
+    def _call(self, handler: Handler, event: SessionEvent) -> None:
         try:
             handler(event)
         except Exception as error:
