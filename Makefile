@@ -32,7 +32,8 @@ test: $(READY) ## every check that a change must pass
 demo: $(READY) ## a server and clients on this machine
 	$(BIN)/mimc demo
 
-prove: $(READY) ## the property tests with EXAMPLES=1000 examples each, other ones in every run
+prove: $(READY) ## property tests with EXAMPLES=1000 examples each, other ones in every run; a million messages
+	MIMC_EXAMPLES=$(EXAMPLES) $(BIN)/$(PYTEST) tests/transports/test_loads.py
 	MIMC_EXAMPLES=$(EXAMPLES) $(BIN)/$(PYTEST) -m hypothesis
 
 bench: $(READY) ## the numbers in the documentation
