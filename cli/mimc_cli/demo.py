@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,7 +20,13 @@ LAST_PORT = 65535
 _ADDRESS = re.compile(r"(?:\[(?P<bracketed>[0-9a-fA-F:.]+)\]|(?P<host>[^\s:\[\]]+)):(?P<port>[0-9]{1,5})", re.ASCII)
 
 
-class AddressType(click.ParamType[Any]):
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # older versions of click have no type arguments
+
+
+class AddressType(_ParamType):
     """HOST:PORT, also [::1]:PORT; the value is a pair."""
 
     name = "address"

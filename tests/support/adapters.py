@@ -137,7 +137,10 @@ class Blocking(Adapter):
         before = set(threading.enumerate())
         outcome = _in_thread(story)
         outcome.join()
-        left = {thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("mimc")}
+        ours = [one for one in threading.enumerate() if one not in before and one.name.startswith("mimc")]
+        for thread in ours:  # those that look names up end when that returns
+            thread.join(PATIENCE)
+        left = [thread for thread in ours if thread.is_alive()]
         assert not left, f"threads were left: {left}"
 
     def event(self) -> Any:
