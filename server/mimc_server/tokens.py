@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
 import hashlib
 import hmac
 import struct
@@ -18,8 +17,9 @@ from mimc_proto._checks import MAX_NAME, check_text
 from mimc_proto._record import Record
 from mimc_proto.errors import LocalProtocolError, MimcError
 
+from .applications import Application
+
 __all__ = [
-    "Application",
     "IssuedToken",
     "Randomness",
     "TokenClaims",
@@ -156,30 +156,6 @@ class TokenIssuer:
         return base64.b64encode(_hmac(self._deriving_key, body)[:_KEY_BYTES]).decode()
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Application:
-    """An application whose users the service serves. Raises `LocalProtocolError` for ids and texts that cannot be."""
-
-    app_id: int
-    app_key: str = dataclasses.field(repr=False)
-    app_secret: str = dataclasses.field(repr=False)
-    package: str
-    """``appPackage`` of the token answer; packets carry it."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.app_id < 1 << 63:
-            raise LocalProtocolError(f"expected a number from 1 to 2**63 - 1, got {self.app_id}", where="app_id")
-        check_text(self.app_key, "app_key", MAX_NAME, secret=True)
-        check_text(self.app_secret, "app_secret", MAX_NAME, secret=True)
-        check_text(self.package, "package", MAX_NAME)
-
-    def check(self, app_key: str, app_secret: str) -> bool:
-        """Whether these are the application's; takes the same time for all wrong ones."""
-        key = hmac.compare_digest(_digest(app_key), _digest(self.app_key))
-        secret = hmac.compare_digest(_digest(app_secret), _digest(self.app_secret))
-        return key & secret
-
-
 def token_answer(
     application: Application,
     account: str,
@@ -212,8 +188,3 @@ def token_answer(
 
 def _hmac(key: bytes, data: bytes) -> bytes:
     return hmac.digest(key, data, "sha256")
-
-
-def _digest(text: str) -> bytes:
-    """Of one length for any text, and of text that JSON can carry but UTF-8 cannot."""
-    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()

@@ -37,6 +37,7 @@ from mimc_proto.events import CloseReason
 
 ANY = ("127.0.0.1", 0)
 APP = pasting.APPLICATION
+KEY, SECRET = pasting.KEY, pasting.SECRET
 
 
 def run(*arguments: str) -> Result:
@@ -52,7 +53,7 @@ def ask(url: str, body: object = None) -> Any:
 
 
 def token_request(account: str, app_id: object = APP.app_id) -> dict[str, object]:
-    return {"appId": app_id, "appKey": APP.app_key, "appSecret": APP.app_secret, "appAccount": account}
+    return {"appId": app_id, "appKey": KEY, "appSecret": SECRET, "appAccount": account}
 
 
 def address_and_url(lines: list[str]) -> tuple[tuple[str, int], str]:

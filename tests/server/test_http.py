@@ -12,9 +12,10 @@ from typing import Any
 
 import httpx2
 import pytest
+from mimc_server.applications import Application, Applications
 from mimc_server.http import Failure, HttpFrontend, HttpService, make_app, serving
 from mimc_server.store import AckCode, MemoryStore, StoreConfig, StoreError
-from mimc_server.tokens import Application, TokenIssuer
+from mimc_server.tokens import TokenIssuer
 from support.wires import TIMEOUT
 
 from mimc_proto.session.resolver import parse_resolver_answer
@@ -23,8 +24,8 @@ from mimc_proto.session.tokens import parse_token_answer
 pytestmark = pytest.mark.anyio
 
 NOON = 1_700_049_600_000
-APP = Application(app_id=2882303761500000001, app_key="a key", app_secret="a secret", package="com.example.mimc")
-OTHER = Application(app_id=2882303761500000002, app_key="its key", app_secret="its secret", package="com.example.other")
+APP = Application.of(app_id=2882303761500000001, app_key="a key", app_secret="a secret", package="com.example.mimc")
+OTHER = Application.of(app_id=2882303761500000002, app_key="its key", app_secret="its secret", package="com.other")
 LOGIN = {"appId": APP.app_id, "appKey": "a key", "appSecret": "a secret", "appAccount": "alice"}
 BY_SECRET = {name: str(value) for name, value in LOGIN.items()}
 
@@ -61,7 +62,7 @@ class Town:
     def __post_init__(self) -> None:
         self.tokens = TokenIssuer(b"a secret of the issuer", 3600.0, Random(1))
         self.service = HttpService(
-            [APP, OTHER], self.store, self.tokens, lambda: self.frontends, wall_ms=lambda: self.now
+            Applications([APP, OTHER]), self.store, self.tokens, lambda: self.frontends, wall_ms=lambda: self.now
         )
         self.app = make_app(self.service)
 
@@ -267,7 +268,7 @@ async def test_a_group_that_would_be_too_large_makes_no_users(others: int, fit: 
 
 async def test_a_store_may_allow_groups_of_another_size() -> None:
     store, tokens = Store(StoreConfig(max_group_members=2)), TokenIssuer(b"a secret of the issuer", 3600.0, Random(1))
-    service = HttpService([APP], store, tokens, list, max_group_members=2)
+    service = HttpService(Applications([APP]), store, tokens, list, max_group_members=2)
     caller = service.caller(BY_SECRET)
     assert service.create_group(caller, APP.app_id, "pair", "bob", "")
     with pytest.raises(Failure, match="at most 2 members"):

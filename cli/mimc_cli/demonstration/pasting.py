@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 
-from mimc_server.tokens import Application
+from mimc_server.applications import Application
 
 __all__ = ["APPLICATION", "instructions"]
 
-APPLICATION = Application(
-    app_id=2882303761517613988, app_key="demo-key", app_secret="demo-secret", package="com.example.demo"
-)
+KEY, SECRET = "demo-key", "demo-secret"
 """The same every time, so that a client need not be built again: no secret at all."""
+
+APPLICATION = Application.of(app_id=2882303761517613988, app_key=KEY, app_secret=SECRET, package="com.example.demo")
 
 RESOLVER = "resolver.msg.xiaomi.net"
 """The resolver that official clients have built in."""
@@ -58,13 +58,13 @@ The official Go client, as it is:
 def instructions(frontend: tuple[str, int], http: tuple[str, int]) -> list[str]:
     """The lines for a service at these addresses."""
     host = _reached(http[0])
-    ids = {"appId": APPLICATION.app_id, "appKey": APPLICATION.app_key, "appSecret": APPLICATION.app_secret}
+    ids = {"appId": APPLICATION.app_id, "appKey": KEY, "appSecret": SECRET}
     text = _TEXT.format(
         frontend=_joined(*frontend),
         url=f"http://{_joined(host, http[1])}",
         app_id=APPLICATION.app_id,
-        key=APPLICATION.app_key,
-        secret=APPLICATION.app_secret,
+        key=KEY,
+        secret=SECRET,
         body=json.dumps({**ids, "appAccount": "alice"}),
         resolver=RESOLVER,
         host=host,

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from random import SystemRandom
 from time import strftime
 
+from mimc_server.applications import Applications
 from mimc_server.frontend import ServiceRunner
 from mimc_server.http import HttpFrontend, HttpService, make_app
 from mimc_server.service import LoggedIn, LoggedOut, LoginRefused, MessageRefused, Service, ServiceEvent, StoreFailed
@@ -105,14 +106,14 @@ async def _running(
     service = Service(
         node="demo",
         tokens=tokens,
-        package_of=lambda app_id: APPLICATION.package if app_id == APPLICATION.app_id else None,
+        package_of=Applications([APPLICATION]).package_of,
         rng=SystemRandom(),
     )
     frontends: list[Address] = []
     async with contextlib.AsyncExitStack() as stack:
         runner = ServiceRunner(service, store, on_event=journal)
         stack.push_async_callback(runner.close)
-        http = HttpFrontend(make_app(HttpService([APPLICATION], store, tokens, lambda: frontends)))
+        http = HttpFrontend(make_app(HttpService(Applications([APPLICATION]), store, tokens, lambda: frontends)))
         stack.push_async_callback(http.close)
         try:
             frontends.append(await runner.listen(*address))

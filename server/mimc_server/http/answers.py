@@ -11,9 +11,10 @@ from typing import Any, TypedDict
 from mimc_proto._checks import MAX_NAME, check_text
 from mimc_proto._record import Record
 
+from ..applications import Application, Applications
 from ..frontend import unix_ms
 from ..store import AckCode, Group, Member, Refused, Store, StoreConfig
-from ..tokens import Application, TokenIssuer, TokenRefused, token_answer
+from ..tokens import TokenIssuer, TokenRefused, token_answer
 
 __all__ = ["BAD_REQUEST", "NOT_FOUND", "STORE_FAILED", "UNAUTHORIZED", "Caller", "Failure", "HttpService"]
 
@@ -63,7 +64,7 @@ class HttpService:
 
     def __init__(
         self,
-        applications: Iterable[Application],
+        applications: Applications,
         store: Store,
         tokens: TokenIssuer,
         frontends: Callable[[], Iterable[tuple[str, int]]],
@@ -73,7 +74,7 @@ class HttpService:
         max_group_members: int = _MAX_GROUP_MEMBERS,
         wall_ms: Callable[[], int] = unix_ms,
     ) -> None:
-        self._applications = {application.app_id: application for application in applications}
+        self._applications = applications
         self._store = store
         self._tokens = tokens
         self._frontends = frontends
@@ -185,11 +186,10 @@ class HttpService:
         return Caller(application=application, member=self._store.user(application.app_id, account, self._wall_ms()))
 
     def _application(self, app_id: int | None, key: str, secret: str) -> Application:
-        """The application with this secret; None: any whose secret it is."""
-        for application in self._applications.values():
-            if app_id in (None, application.app_id) and application.check(key, secret):
-                return application
-        raise Failure(UNAUTHORIZED, "expected appId, appKey and appSecret of an application that is served here")
+        application = self._applications.with_secret(app_id, key, secret)
+        if application is None:
+            raise Failure(UNAUTHORIZED, "expected appId, appKey and appSecret of an application that is served here")
+        return application
 
 
 def _is_ipv4(host: str) -> bool:

@@ -17,6 +17,9 @@ class StoreConfig(_Checked):
 
     retention: float = 7 * DAY
     """How long messages wait for their receivers (rest.md, Numbers: 7 days); no resource starts further back."""
+    history: float = 183 * DAY
+    """How long messages stay in the history of their conversation (rest.md, Numbers: 6 months); at least
+    ``retention``."""
     repeat_window: float = DAY
     """How long a message that comes again is known as a repeat."""
     cursor_idle: float = 7 * DAY

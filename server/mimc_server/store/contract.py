@@ -1,7 +1,8 @@
 """What a service keeps, as a contract: every store does exactly this, whatever it is made of.
 
-All methods are plain calls that block for as long as the medium needs; drivers decide on which thread. Each call is one
-transaction: it happens wholly or not at all, and what it returned has reached the medium. ``wall_ms`` is Unix time in
+All methods are plain calls that block for as long as the medium needs; drivers decide on which thread, one at a time.
+Each call is one transaction: it happens wholly or not at all, and what it returned has reached the medium; within
+`Store.transaction` it has so at the end of that. ``wall_ms`` is Unix time in
 milliseconds; if it goes back, sequences rise on. Texts are at most 1 024 bytes, ``extra`` 10 KiB.
 
 The laws: sequences of an application are unique and rising, ``max(last + 1, wall_ms * 10_000 + 1)``; when one is
@@ -13,24 +14,30 @@ the sequence, so it is the same for every reader and does not turn back with the
 from __future__ import annotations
 
 import enum
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from mimc_proto._record import Record
 from mimc_proto.errors import MimcError
+
+from ..applications import Application
 
 __all__ = [
     "AckCode",
     "Acknowledgement",
     "Appended",
     "Claim",
+    "Conversation",
     "Delivery",
     "Group",
+    "HistoryMessage",
     "InboxMessage",
     "InboxPage",
     "Kind",
     "Member",
     "NewMessage",
     "Refused",
+    "Statistics",
     "Store",
     "StoreError",
     "StoreFull",
@@ -216,12 +223,80 @@ class Group(Record):
     members: tuple[Member, ...] = ()
 
 
+class Conversation(Record):
+    """What a history is of: two users (P2P; ``one`` and ``other`` are their uuids, in any order, and may be the same),
+    or a group (P2T, UNLIMITED; ``one`` is its id, ``other`` 0)."""
+
+    __slots__ = ()
+    app_id: int
+    kind: Kind
+    one: int
+    other: int = 0
+
+
+class HistoryMessage(Record):
+    """A message as a history shows it, to everybody alike."""
+
+    __slots__ = ()
+    sequence: int
+    timestamp: int
+    conv_index: int
+    sender: Member
+    resource: str
+    packet_id: str
+    kind: Kind
+    target: str | int
+    payload: bytes
+    biz_type: str | None
+
+
+class Statistics(Record):
+    """How much a store holds; ``bytes`` is what it takes of its medium."""
+
+    __slots__ = ()
+    users: int
+    groups: int
+    messages: int
+    bytes: int
+
+
 class Store(Protocol):
     """The contract. Raises `StoreError` when the medium fails; nothing was changed then.
 
     What is asked about users and groups that do not exist is answered "no", "none" or with `Refused`; what would change
     a user that does not exist raises `UnknownUser`.
     """
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Calls inside are committed together when it is left: one wait for the medium in place of many.
+
+        What they returned holds only then. If the medium fails in a call or at the end, that raises `StoreError`, all
+        calls are undone, and those that follow in the same transaction raise it again. A `StoreFull` or an
+        `UnknownUser` is no failure of the medium, and undoes nothing but its own call. Transactions are not nested.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the medium; nothing may be called afterwards but this."""
+        ...
+
+    # ---- applications
+
+    def put_application(self, application: Application) -> None:
+        """Keep an application, in place of the one that had its id."""
+        ...
+
+    def applications(self) -> list[Application]:
+        """All of them, by their ids."""
+        ...
+
+    def setting(self, name: str) -> bytes | None:
+        """What `put_setting` kept under this name."""
+        ...
+
+    def put_setting(self, name: str, value: bytes) -> None:
+        """Keep something of the service itself, such as the secret of its tokens."""
+        ...
 
     # ---- users
 
@@ -234,6 +309,14 @@ class Store(Protocol):
 
     def find_user(self, app_id: int, uuid: int) -> Member | None:
         """The user with this uuid."""
+        ...
+
+    def find_account(self, app_id: int, account: str) -> Member | None:
+        """The user with this account, if there is one."""
+        ...
+
+    def users(self, app_id: int, after_uuid: int, most: int) -> list[Member]:
+        """At most so many users of an application whose uuids are higher, by their uuids."""
         ...
 
     def revoke_tokens(self, uuid: int, before_ms: int) -> None:
@@ -281,6 +364,17 @@ class Store(Protocol):
         """Position and sequence of the newest message in an inbox, (0, 0) if there was none ever."""
         ...
 
+    def history(
+        self, conversation: Conversation, from_sequence: int, to_sequence: int, most: int, *, newest: bool = False
+    ) -> list[HistoryMessage]:
+        """Messages of a conversation with ``from_sequence <= sequence < to_sequence``, in their order.
+
+        Of more than ``most`` the oldest, with ``newest`` the newest. What was sent with ``is_store`` False is in no
+        history, nor is what is older than `StoreConfig.history` or went for want of room. Times are sequences as well:
+        what was stored from a time on has at least ``ms * 10_000 + 1``. A dismissed group has no history any more.
+        """
+        ...
+
     # ---- sessions
 
     def claim(self, uuid: int, resource: str, node: str, wall_ms: int) -> Claim:
@@ -323,6 +417,10 @@ class Store(Protocol):
         """Whether there is such a group and this user in it; costs the same however large the group is."""
         ...
 
+    def members(self, topic_id: int, after_uuid: int, most: int, *, unlimited: bool) -> list[Member]:
+        """At most so many members whose uuids are higher, by their uuids; none of a group that does not exist."""
+        ...
+
     def add_members(self, topic_id: int, uuids: list[int], *, unlimited: bool) -> Refused | None:
         """None if all of them are members now, also those who were before; a group that is full or unknown refuses."""
         ...
@@ -361,6 +459,10 @@ class Store(Protocol):
         ...
 
     # ---- upkeep
+
+    def statistics(self) -> Statistics:
+        """How much there is, at no great cost."""
+        ...
 
     def sweep(self, wall_ms: int) -> None:
         """Remove what is past its retention: idle cursors, offline messages, repeats that can no longer come.

@@ -12,9 +12,10 @@ from mimc_proto._record import Record
 from mimc_proto.errors import LocalProtocolError
 from mimc_proto.testing import APP_ID, FRONTEND, PACKAGE
 
+from ..applications import Application, Applications
 from ..service import Service, ServiceConfig, SessionInfo
 from ..store import Appended, Kind, Member, MemoryStore, NewMessage, Refused, Stored
-from ..tokens import Application, Randomness, TokenIssuer, token_answer
+from ..tokens import Randomness, TokenIssuer, token_answer
 
 __all__ = ["RELAY", "TOKEN_LIFETIME", "Backend", "ServiceHandle", "StoredMessage"]
 
@@ -22,6 +23,7 @@ RELAY = "relay.example.net"
 T = TypeVar("T")
 
 TOKEN_LIFETIME = 86_400.0
+APP_KEY, APP_SECRET = "example-app-key", "example-app-secret"
 SECRET = b"the secret of a test's token issuer"
 
 MOST_KEPT = 100_000
@@ -69,9 +71,8 @@ class Backend:
     """One application with a store; ``wall_ms()`` is Unix time in milliseconds, ``token_lifetime`` in seconds."""
 
     def __init__(self, wall_ms: Callable[[], int], rng: Randomness, token_lifetime: float = TOKEN_LIFETIME) -> None:
-        self.application = Application(
-            app_id=APP_ID, app_key="example-app-key", app_secret="example-app-secret", package=PACKAGE
-        )
+        self.application = Application.of(app_id=APP_ID, app_key=APP_KEY, app_secret=APP_SECRET, package=PACKAGE)
+        self.applications = Applications([self.application])
         self.store = _Store()
         self.tokens = TokenIssuer(SECRET, token_lifetime, rng)
         self._wall_ms = wall_ms
@@ -80,11 +81,10 @@ class Backend:
 
     def service(self, node: str, config: ServiceConfig | None) -> Service:
         """A service on this store."""
-        app = self.application
         return Service(
             node=node,
             tokens=self.tokens,
-            package_of=lambda app_id: app.package if app_id == app.app_id else None,
+            package_of=self.applications.package_of,
             rng=self._rng,
             config=config,
         )
@@ -147,12 +147,12 @@ class ServiceHandle(abc.ABC):
     @property
     def app_key(self) -> str:
         """For ``POST /api/account/token``, with `app_secret`."""
-        return self._backend.application.app_key
+        return APP_KEY
 
     @property
     def app_secret(self) -> str:
         """For ``POST /api/account/token``, with `app_key`."""
-        return self._backend.application.app_secret
+        return APP_SECRET
 
     def token_answer(self, account: str) -> str:
         """A new token answer for a user: JSON, as the token endpoint gives it."""

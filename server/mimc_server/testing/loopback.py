@@ -80,7 +80,7 @@ class LoopbackService(ServiceHandle):
             stack.push_async_callback(self._runner.close)
             self.address = await self._runner.listen(*self.address, ssl=self._ssl)
             answers = HttpService(
-                [backend.application],
+                backend.applications,
                 backend.store,
                 backend.tokens,
                 lambda: [self.address],
