@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+import weakref
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from mimc_server.store import (
@@ -16,6 +19,7 @@ from mimc_server.store import (
     MemoryStore,
     NewMessage,
     Refused,
+    SqliteStore,
     Store,
     StoreConfig,
     Stored,
@@ -23,7 +27,16 @@ from mimc_server.store import (
 
 __all__ = ["APP", "DAY", "NOON", "STORES", "Bed"]
 
-STORES: dict[str, Callable[[StoreConfig], Store]] = {"memory": MemoryStore}
+
+def sqlite_store(config: StoreConfig) -> SqliteStore:
+    """One in a folder that lives as long as it."""
+    folder = tempfile.TemporaryDirectory(prefix="mimc-store-")
+    store = SqliteStore(Path(folder.name, "store.db"), config)
+    weakref.finalize(store, folder.cleanup)
+    return store
+
+
+STORES: dict[str, Callable[[StoreConfig], Store]] = {"memory": MemoryStore, "sqlite": sqlite_store}
 """Every store that the tests of the contract are run on."""
 
 APP = 2882303761517613988

@@ -222,12 +222,12 @@ class ChangeMembership(_Request):
 
 
 class TidyStore(_Request):
-    """Remove what is past its retention."""
+    """Remove what is past its retention; whether there is more to do."""
 
     __slots__ = ()
 
-    def _perform(self, store: Store, wall_ms: int) -> None:
-        store.sweep(wall_ms)
+    def _perform(self, store: Store, wall_ms: int) -> bool:
+        return store.sweep(wall_ms)
 
 
 StoreRequest = (

@@ -15,6 +15,9 @@ from .timers import Alarm
 
 __all__ = ["Upkeep"]
 
+TIDY_PAUSE = 1.0
+"""Seconds between two pieces of a long upkeep."""
+
 SWEPT_AT_ONCE = 500
 """Sessions that one request of the sweep asks about."""
 
@@ -42,8 +45,13 @@ class Upkeep:
 
     def _tidy_due(self) -> None:
         core = self._core
-        self._ask("the upkeep", TidyStore(request_id=core.next_id()))
-        core.timers.set(self._tidy, core.now + core.config.upkeep_interval)
+        core.ask(TidyStore(request_id=core.next_id()), self._tidied)
+
+    def _tidied(self, more: bool | StoreError) -> None:
+        """A store that has more to remove does so in pieces, between which messages find their way."""
+        core = self._core
+        failed = core.failed("the upkeep", more)
+        core.timers.set(self._tidy, core.now + (TIDY_PAUSE if more and not failed else core.config.upkeep_interval))
 
     def _sweep_due(self) -> None:
         self._sending.retry()

@@ -24,6 +24,7 @@ from .contract import (
     UnknownUser,
 )
 from .memory import MemoryStore
+from .sqlite import SqliteStore
 
 __all__ = [
     "AckCode",
@@ -41,6 +42,7 @@ __all__ = [
     "MemoryStore",
     "NewMessage",
     "Refused",
+    "SqliteStore",
     "Statistics",
     "Store",
     "StoreConfig",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from mimc_proto.config import _Checked
+from mimc_proto.errors import LocalProtocolError
 
 __all__ = ["StoreConfig"]
 
@@ -42,9 +43,19 @@ class StoreConfig(_Checked):
     """What messages and inboxes may take. Beyond it those that all have read go early, oldest first; if that is not
     enough, new ones are refused."""
 
+    def __post_init__(self) -> None:
+        super(StoreConfig, self).__post_init__()  # slots make another class of this one
+        if self.history < self.retention:
+            problem = f"expected at least retention, which is {self.retention}, got {self.history}"
+            raise LocalProtocolError(problem, where="StoreConfig.history")
+
     def horizon(self, wall_ms: int) -> int:
         """The lowest sequence that is not past the retention."""
         return sequence_floor(wall_ms, self.retention)
+
+    def history_horizon(self, wall_ms: int) -> int:
+        """The lowest sequence that a history may still show."""
+        return sequence_floor(wall_ms, self.history)
 
 
 def sequence_floor(wall_ms: int, age: float) -> int:

@@ -464,8 +464,10 @@ class Store(Protocol):
         """How much there is, at no great cost."""
         ...
 
-    def sweep(self, wall_ms: int) -> None:
-        """Remove what is past its retention: idle cursors, offline messages, repeats that can no longer come.
+    def sweep(self, wall_ms: int) -> bool:
+        """Remove what is past its retention: idle cursors, messages, histories, repeats that can no longer come.
+
+        A sweep that would take long does a part: True if there is more to do, call it again.
 
         No answer depends on when it is called, but that of `read_inbox`, which shows what has not been removed yet.
         """

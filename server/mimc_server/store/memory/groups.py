@@ -87,6 +87,11 @@ class Groups(Users):
         group = self._groups[unlimited].get(topic_id)
         return group is not None and uuid in group.members
 
+    def members(self, topic_id: int, after_uuid: int, most: int, *, unlimited: bool) -> list[Member]:
+        group = self._groups[unlimited].get(topic_id)
+        uuids = sorted(uuid for uuid in group.members if uuid > after_uuid) if group else []
+        return [self._users[uuid].member for uuid in uuids[:most]]
+
     def add_members(self, topic_id: int, uuids: list[int], *, unlimited: bool) -> Refused | None:
         group = self._groups[unlimited].get(topic_id)
         return self._join(group, dict.fromkeys(uuids), unlimited) if group else no_such_group(topic_id)

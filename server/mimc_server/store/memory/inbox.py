@@ -14,9 +14,12 @@ SLACK = 32
 
 
 class StoredMessage:
-    """One message, however many inboxes it is in; ``unread`` counts those that some live cursor has yet to pass."""
+    """One message, however many inboxes it is in; ``unread`` counts those that some live cursor has yet to pass.
 
-    __slots__ = ("bytes", "conv_index", "inboxes", "message", "sequence", "timestamp", "unread")
+    ``history`` is that of its conversation while it is kept for it, else None.
+    """
+
+    __slots__ = ("bytes", "conv_index", "history", "inboxes", "message", "sequence", "timestamp", "unread")
 
     def __init__(self, message: NewMessage, sequence: int, timestamp: int, conv_index: int, size: int) -> None:
         self.message = message
@@ -26,6 +29,7 @@ class StoredMessage:
         self.bytes = size
         self.inboxes: list[Inbox] = []
         self.unread = 0
+        self.history: dict[int, StoredMessage] | None = None
 
 
 class Inbox:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from contextlib import AbstractContextManager, nullcontext
+
 from mimc_proto._record import new_record
 
+from ...applications import Application
 from ..config import StoreConfig, sequence_floor
 from ..contract import (
     AckCode,
     Acknowledgement,
     Appended,
+    Conversation,
     Delivery,
+    HistoryMessage,
     InboxPage,
     Kind,
+    Member,
     NewMessage,
     Refused,
+    Statistics,
     Stored,
 )
 from .groups import no_such_group
@@ -48,8 +56,39 @@ class MemoryStore(Sessions):
 
     def __init__(self, config: StoreConfig | None = None) -> None:
         super().__init__(config)
-        self._applications: dict[int, _Application] = {}
+        self._numbers: dict[int, _Application] = {}
         self._conversations: dict[tuple[int, int], int] = {}  # last index by (lower uuid, higher uuid)
+        self._histories: dict[tuple[int, ...], dict[int, StoredMessage]] = {}
+        self._applications: dict[int, Application] = {}
+        self._settings: dict[str, bytes] = {}
+
+    def transaction(self) -> AbstractContextManager[None]:
+        return nullcontext()  # there is no medium that could fail
+
+    def close(self) -> None:
+        pass
+
+    # ---- applications
+
+    def put_application(self, application: Application) -> None:
+        self._applications[application.app_id] = application
+
+    def applications(self) -> list[Application]:
+        return sorted(self._applications.values())
+
+    def setting(self, name: str) -> bytes | None:
+        return self._settings.get(name)
+
+    def put_setting(self, name: str, value: bytes) -> None:
+        self._settings[name] = value
+
+    # ---- groups
+
+    def dismiss_group(self, topic_id: int, *, unlimited: bool) -> list[Member]:
+        history = self._histories.pop((topic_id,), None)
+        if history is not None:
+            self._log.forget_history(history)
+        return super().dismiss_group(topic_id, unlimited=unlimited)
 
     # ---- messages
 
@@ -72,10 +111,33 @@ class MemoryStore(Sessions):
         user = self._users.get(receiver)
         return (user.inbox.end, user.inbox.newest) if user else (0, 0)
 
-    def sweep(self, wall_ms: int) -> None:
+    def history(
+        self, conversation: Conversation, from_sequence: int, to_sequence: int, most: int, *, newest: bool = False
+    ) -> list[HistoryMessage]:
+        one, other = conversation.one, conversation.other
+        if conversation.kind is _P2P:
+            user = self._users.get(one)
+            own = user is not None and user.app_id == conversation.app_id
+            key: tuple[int, ...] = (min(one, other), max(one, other))
+        else:
+            group = self._groups[conversation.kind is _UNLIMITED].get(one)
+            own = group is not None and group.owner.app_id == conversation.app_id
+            key = (one,)
+        messages = self._histories.get(key, {}) if own else {}
+        sequences = list(messages)
+        found = sequences[bisect_left(sequences, from_sequence) : bisect_left(sequences, to_sequence)]
+        chosen = found[max(0, len(found) - most) :] if newest else found[:most]
+        return [_as_shown(messages[sequence]) for sequence in chosen]
+
+    def statistics(self) -> Statistics:
+        groups = sum(map(len, self._groups.values()))
+        return Statistics(users=len(self._users), groups=groups, messages=len(self._log), bytes=self._log.held)
+
+    def sweep(self, wall_ms: int) -> bool:
         self._forget_idle(wall_ms)
         self._forget_repeats(wall_ms)
         self._log.expire(wall_ms)
+        return False
 
     def _acknowledge(self, ack: Acknowledgement) -> int | None:
         cursor = self._held(ack.uuid, ack.resource, ack.epoch)
@@ -90,7 +152,7 @@ class MemoryStore(Sessions):
         return cursor.position
 
     def _forget_repeats(self, wall_ms: int) -> None:
-        for application in self._applications.values():
+        for application in self._numbers.values():
             application.repeats.forget_before(sequence_floor(wall_ms, self.config.repeat_window))
 
     # ---- appending
@@ -101,9 +163,9 @@ class MemoryStore(Sessions):
             return Refused(code=AckCode.BAD_REQUEST, message="the sender is no user of this application")
         if message.epoch and self._held(message.sender.uuid, message.resource, message.epoch) is None:
             return Refused(code=AckCode.TAKEN_OVER, message="another link has taken over this resource")
-        application = self._applications.get(message.app_id)
+        application = self._numbers.get(message.app_id)
         if application is None:
-            application = self._applications[message.app_id] = _Application(self.config)
+            application = self._numbers[message.app_id] = _Application(self.config)
         if message.kind is _ONLINE:
             return self._append_online(application, message, wall_ms)
         key = Repeats.key(message)
@@ -141,8 +203,9 @@ class MemoryStore(Sessions):
         if receiver is None:
             return _full("StoreConfig.max_users")
         other = receiver.member.uuid
-        self._conversations[(one, other) if one < other else (other, one)] = conv_index
-        return self._commit(application, message, (receiver,), conv_index, size, wall_ms)
+        conversation = (one, other) if one < other else (other, one)
+        self._conversations[conversation] = conv_index
+        return self._commit(application, message, (receiver,), conversation, conv_index, size, wall_ms)
 
     def _append_to_group(self, application: _Application, message: NewMessage, sender: User, wall_ms: int) -> Appended:
         unlimited, target = message.kind is _UNLIMITED, message.target
@@ -155,16 +218,17 @@ class MemoryStore(Sessions):
             return Refused(code=AckCode.NOT_A_MEMBER, message=f"the sender is not in group {target}")
         receivers = () if unlimited else tuple(user for user in group.members.values() if user is not sender)
         size = size_of(message, len(receivers))
-        if receivers and not self._log.room_for(size):
+        if (receivers or message.is_store) and not self._log.room_for(size):
             return _full("StoreConfig.max_bytes")
         group.last_index += 1
-        return self._commit(application, message, receivers, group.last_index, size, wall_ms)
+        return self._commit(application, message, receivers, (group.topic_id,), group.last_index, size, wall_ms)
 
     def _commit(
         self,
         application: _Application,
         message: NewMessage,
         receivers: tuple[User, ...],
+        conversation: tuple[int, ...],
         conv_index: int,
         size: int,
         wall_ms: int,
@@ -172,6 +236,8 @@ class MemoryStore(Sessions):
         """Into all inboxes; nothing can fail from here on."""
         sequence = application.next_sequence(wall_ms)
         stored = StoredMessage(message, sequence, wall_ms, conv_index, size)
+        if message.is_store:
+            stored.history = self._histories.setdefault(conversation, {})
         inboxes, deliveries = stored.inboxes, []
         for user in receivers:
             inboxes.append(user.inbox)
@@ -187,3 +253,19 @@ def _blocked(by: str) -> Refused:
 
 def _full(limit: str) -> Refused:
     return Refused(code=AckCode.STORE_FAILED, message=f"the store is full: {limit}")
+
+
+def _as_shown(stored: StoredMessage) -> HistoryMessage:
+    message = stored.message
+    return HistoryMessage(
+        sequence=stored.sequence,
+        timestamp=stored.timestamp,
+        conv_index=stored.conv_index,
+        sender=message.sender,
+        resource=message.resource,
+        packet_id=message.packet_id,
+        kind=message.kind,
+        target=message.target,
+        payload=message.payload,
+        biz_type=message.biz_type,
+    )

@@ -63,6 +63,20 @@ class Users:
         user = self._users.get(uuid)
         return user.member if user and user.app_id == app_id else None
 
+    def find_account(self, app_id: int, account: str) -> Member | None:
+        user = self._accounts.get((app_id, account))
+        return user.member if user else None
+
+    def users(self, app_id: int, after_uuid: int, most: int) -> list[Member]:
+        found: list[Member] = []
+        for uuid in range(max(after_uuid + 1, FIRST_UUID), FIRST_UUID + len(self._users)):
+            if len(found) >= most:
+                break
+            user = self._users[uuid]
+            if user.app_id == app_id:
+                found.append(user.member)
+        return found
+
     def revoke_tokens(self, uuid: int, before_ms: int) -> None:
         user = self._known(uuid)
         user.good_from = max(user.good_from, before_ms)

@@ -1,0 +1,262 @@
+"""What the fuzzers start from: conversations of our own two links, and the packets of the official clients in them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from mimc_cli.fuzzing import FuzzKeys, Piece, join, split
+from mimc_server.store import MemoryStore
+
+from mimc_proto import ClientConnection, Framing, ServerConnection
+from mimc_proto.packets import (
+    Body,
+    Direction,
+    Group,
+    Header,
+    ListStatus,
+    OnlineMessage,
+    OnlineMessageAck,
+    P2PMessage,
+    P2TMessage,
+    Packet,
+    PacketAck,
+    PacketList,
+    Pull,
+    SequenceAck,
+    UcDismiss,
+    UcJoin,
+    UcMessage,
+    UcPacket,
+    UcPing,
+    UcPong,
+    UcQuit,
+    User,
+)
+from mimc_proto.session import ClientSession, FetchToken, OpenLink
+from mimc_proto.testing import APP_ID, example_user, token_answer
+
+__all__ = [
+    "ALICE",
+    "CHALLENGE",
+    "RESOURCE",
+    "accept",
+    "after_login",
+    "downward",
+    "keys",
+    "new_client",
+    "new_server",
+    "online_client",
+    "online_server",
+    "online_session",
+    "packets",
+    "upward",
+]
+
+ALICE = example_user().replace(uuid=MemoryStore().user(APP_ID, "alice", 0).uuid)
+RESOURCE = "fuzz"
+CHALLENGE = "fuzzingChallenge"
+VECTORS = Path(__file__).parents[1] / "tests" / "data" / "vectors"
+TOPIC = Group(app_id=ALICE.app_id, topic_id=21)
+ME = User(app_id=ALICE.app_id, account=ALICE.account, uuid=ALICE.uuid, resource=RESOURCE)
+BOB = User(app_id=ALICE.app_id, account="bob", uuid=77, resource="pc")
+
+
+def keys(framing: Framing) -> FuzzKeys:
+    """Those of all conversations here."""
+    return FuzzKeys(CHALLENGE, "", ALICE.security_key, framing)
+
+
+def new_client(framing: Framing) -> ClientConnection:
+    """The client's link of each run, which is always the same."""
+    return ClientConnection(resource=RESOURCE, id_prefix="fuzzPrefix", now=0.0, framing=framing)
+
+
+def new_server(framing: Framing) -> ServerConnection:
+    """The server's link of each run."""
+    return ServerConnection(challenge=CHALLENGE, first_id=1, now=0.0, framing=framing)
+
+
+def accept(link: ServerConnection, now: float) -> bool:
+    """Let Alice in."""
+    user = ALICE
+    return link.accept_bind(
+        app_id=user.app_id,
+        account=user.account,
+        uuid=user.uuid,
+        security_key=user.security_key,
+        package=user.package,
+        now=now,
+    )
+
+
+def online_client() -> ClientConnection:
+    """A client's link after its login."""
+    link = new_client(Framing.TCP)
+    conn, bind = _login(downward(Framing.TCP)[0])
+    link.receive_data(conn, 0.0)
+    link.bind(ALICE, now=0.0)
+    link.receive_data(bind, 0.0)
+    link.data_to_send()
+    link.events()
+    return link
+
+
+def online_server() -> ServerConnection:
+    """A server's link after the login of its client."""
+    link = new_server(Framing.TCP)
+    link.receive_data(b"".join(_login(upward(Framing.TCP)[0])), 0.0)
+    assert accept(link, 0.0)
+    link.data_to_send()
+    link.events()
+    return link
+
+
+def online_session() -> tuple[ClientSession, int]:
+    """A session after its login, and the id of its link."""
+    conn, bind = _login(downward(Framing.TCP)[0])
+    addresses = [("10.0.0.1", 5222)]
+    rng = Random(1)
+    session = ClientSession(ALICE.app_id, ALICE.account, rng=rng, now=0.0, resource=RESOURCE, addresses=addresses)
+    session.connect(0.0)
+    fetch, opening = session.requests()
+    assert isinstance(fetch, FetchToken)
+    assert isinstance(opening, OpenLink)
+    session.token_fetched(fetch.request_id, token_answer(ALICE), 0.0)
+    session.link_opened(opening.link_id, 0.0)
+    session.receive_data(opening.link_id, conn, 0.0)
+    session.data_to_send(opening.link_id)
+    session.receive_data(opening.link_id, bind, 0.0)
+    assert session.online
+    session.events()
+    return session, opening.link_id
+
+
+def after_login(streams: list[bytes]) -> list[bytes]:
+    """What comes in these TCP streams behind CONN and BIND."""
+    return [stream[sum(map(len, _login(stream))) :] for stream in streams]
+
+
+def _login(stream: bytes) -> tuple[bytes, bytes]:
+    """The first two frames of a TCP stream."""
+    ends = [0]
+    for _ in range(2):
+        [size] = struct.unpack_from(">I", stream, ends[-1] + 4)
+        ends.append(ends[-1] + 12 + size)
+    return stream[: ends[1]], stream[ends[1] : ends[2]]
+
+
+# ------------------------------------------------------------------------------------------------------------- packets
+
+
+def packets() -> list[bytes]:
+    """Plain packets: one of each kind of ours, and all that the vectors hold."""
+    bodies: list[Body] = [
+        P2PMessage(sender=BOB, recipient=ME, payload=b"hello", biz_type="TEXT", is_store=True),
+        P2TMessage(sender=BOB, recipient=TOPIC, payload=b"all"),
+        PacketAck(packet_id="m", uuid=ALICE.uuid, resource=RESOURCE, sequence=9, timestamp=1, code=0),
+        PacketList(uuid=ALICE.uuid, resource=RESOURCE, max_sequence=6, packets=(_inner(5), _inner(6))),
+        PacketList(uuid=ALICE.uuid, resource=RESOURCE, max_sequence=9, status=ListStatus.EXCEED_COUNT_LIMIT),
+        SequenceAck(uuid=ALICE.uuid, resource=RESOURCE, sequence=6),
+        Pull(uuid=ALICE.uuid, resource=RESOURCE),
+        OnlineMessage(sender=BOB, recipient=ME, payload=b"now"),
+        OnlineMessageAck(packet_id="m", code=1),
+        UcPacket(user=ME, packet_id="u", body=UcJoin(group=TOPIC)),
+        UcPacket(user=ME, packet_id="u", body=UcQuit(group=TOPIC)),
+        UcPacket(user=ME, packet_id="u", body=UcDismiss(group=TOPIC)),
+        UcPacket(user=ME, packet_id="u", body=UcMessage(packet_id="u", group=TOPIC, user=BOB, payload=b"uc")),
+        UcPacket(user=ME, packet_id="u", body=UcPing(groups=(TOPIC,))),
+        UcPacket(user=ME, packet_id="u", body=UcPong()),
+    ]
+    ours = [Packet(packet_id=f"p{n}", package=ALICE.package, body=body).encode() for n, body in enumerate(bodies)]
+    return [*ours, *_of_vectors()]
+
+
+def _inner(sequence: int) -> Packet:
+    body = P2PMessage(sender=BOB, recipient=ME, payload=b"hi")
+    return Packet(packet_id=f"bob_{sequence}", package=ALICE.package, sequence=sequence, timestamp=1, body=body)
+
+
+def _of_vectors() -> Iterator[bytes]:
+    for side in ("client_packets", "server_packets"):
+        for kind, entries in _load("go")[side].items():
+            if kind.startswith("SECMSG"):
+                yield from (bytes.fromhex(entry["payload_plain_hex"]) for entry in entries)
+    for frame in _load("java")["frames"]:
+        if frame["cmd"] == "SECMSG":
+            yield bytes.fromhex(frame["payload_plain"])
+
+
+def _load(name: str) -> Any:
+    return json.loads((VECTORS / f"{name}.json").read_bytes())
+
+
+# ------------------------------------------------------------------------------------------------------- conversations
+
+
+@functools.cache
+def upward(framing: Framing) -> list[bytes]:
+    """Streams that a server reads: a whole life, and each packet after a login."""
+    return _streams(_record(framing)[0], framing, Direction.CS_REQ)
+
+
+@functools.cache
+def downward(framing: Framing) -> list[bytes]:
+    """Streams that a client reads."""
+    return _streams(_record(framing)[1], framing, Direction.SC_ONEWAY)
+
+
+def _streams(frames: list[bytes], framing: Framing, direction: Direction) -> list[bytes]:
+    whole = _joined(frames, framing)
+    known = keys(framing)
+    login = split(_joined(frames[:2], framing), known)
+    streams = [whole]
+    for number, packet in enumerate(packets()):
+        plain = {"chid": 9, "uuid": ALICE.uuid, "server": "xiaomi.com", "resource": RESOURCE, "cipher": 1}
+        header = Header(cmd="SECMSG", id=f"s{number}", dir_flag=direction, **plain)  # type: ignore[arg-type]
+        streams.append(join([*login, Piece(header.encode(), packet)], known))
+    return streams
+
+
+def _joined(frames: list[bytes], framing: Framing) -> bytes:
+    if framing is Framing.TCP:
+        return b"".join(frames)
+    return b"".join(struct.pack(">I", len(frame)) + frame for frame in frames)
+
+
+def _record(framing: Framing) -> tuple[list[bytes], list[bytes]]:
+    """Both directions of a login, some packets, a kick and a logout."""
+    client, server = new_client(framing), new_server(framing)
+    up: list[bytes] = []
+    down: list[bytes] = []
+
+    def carry() -> None:
+        while True:
+            upwards, downwards = client.data_to_send(), server.data_to_send()
+            if not upwards and not downwards:
+                return
+            for frame in upwards:
+                server.receive_data(frame, 0.0)
+            for frame in downwards:
+                client.receive_data(frame, 0.0)
+            up.extend(upwards)
+            down.extend(downwards)
+
+    carry()
+    client.bind(ALICE, now=0.0)
+    carry()
+    assert accept(server, 0.0)
+    carry()
+    client.send_p2p("bob", b"hello", now=0.0)
+    client.ping(now=0.0)
+    carry()
+    server.send(PacketList(packets=(_inner(5), _inner(6))), now=0.0)
+    carry()
+    client.unbind(now=0.0)
+    carry()
+    return up, down
