@@ -34,12 +34,23 @@ _P2P, _UNLIMITED, _ONLINE = Kind.P2P, Kind.UNLIMITED, Kind.ONLINE  # an enum mem
 class _Batch:
     """What is to be written."""
 
-    __slots__ = ("conversations", "first", "inbox", "messages", "oldest", "receivers", "repeats", "room", "sequences")
+    __slots__ = (
+        "conversations",
+        "first",
+        "inbox",
+        "messages",
+        "oldest",
+        "receivers",
+        "repeats",
+        "sequences",
+        "taken",
+        "used",
+    )
 
-    def __init__(self, room: int, oldest: int) -> None:
+    def __init__(self, used: int, oldest: int) -> None:
+        self.used, self.taken = used, 0
         self.oldest = oldest
         self.first: dict[bytes, Stored] = {}
-        self.room = room
         self.messages: list[tuple[object, ...]] = []
         self.inbox: list[tuple[int, int, int, int | None, int]] = []
         self.repeats: list[tuple[int, bytes, int, int, int]] = []
@@ -65,7 +76,7 @@ class Appending(Retention):
 
     def append(self, batch: list[NewMessage], wall_ms: int) -> list[Appended]:
         with self._writing():
-            writes = _Batch(self._room(), sequence_floor(wall_ms, self.config.repeat_window))
+            writes = _Batch(self._used(), sequence_floor(wall_ms, self.config.repeat_window))
             answers = [self._append(message, wall_ms, writes) for message in batch]
             self._write(writes)
             self._trim()

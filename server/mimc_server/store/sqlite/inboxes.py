@@ -28,6 +28,13 @@ WHERE inbox.receiver = ? AND inbox.position > ? AND inbox.message IS NOT NULL OR
 class Inboxes(Groups):
     """The part of `Store` that is about reading, and about sessions."""
 
+    _nothing_to_gain = False
+    """Whether a search for messages that all have read found none, and none were read since."""
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._nothing_to_gain = False
+
     def read_inbox(self, receiver: int, after_position: int, max_messages: int, max_bytes: int) -> InboxPage:
         user = self._by_uuid(receiver)
         if user is None:
@@ -76,6 +83,7 @@ class Inboxes(Groups):
             moved: dict[tuple[int, str], tuple[User, Cursor]] = {}
             answers = [self._acknowledge(ack, wall_ms, moved) for ack in acks]
             if moved:
+                self._nothing_to_gain = False
                 places = [(c.sequence, c.position, u.member.uuid, c.resource) for u, c in moved.values()]
                 update = "UPDATE cursor SET sequence = ?, position = ? WHERE uuid = ? AND resource = ?"
                 self._connection.executemany(update, places)

@@ -17,8 +17,8 @@ __all__ = ["Retention", "Room"]
 SWEPT = 10_000
 """Rows of each kind that one sweep removes: it takes some tenths of a second."""
 
-SEARCHED = 2_000
-"""Messages that are looked at in one go for some that all have read."""
+SEARCHED = 20
+"""Messages that are looked at in one go for some that all have read: no more go than must."""
 
 ENOUGH = 0.9
 """The part of the room that is used after some was made."""
@@ -28,22 +28,21 @@ MESSAGE_BYTES, PLACE_BYTES = 400, 60
 
 
 class Room(Protocol):
-    """How many bytes are left for the messages of a batch."""
+    """Bytes of the file that are used, and those that the messages of a batch will take."""
 
-    room: int
+    used: int
+    taken: int
 
 
 class Retention(Inboxes):
     """The part of `Store` that removes messages."""
 
     def __init__(self, path: str | os.PathLike[str], config: StoreConfig | None = None) -> None:
-        self._nothing_to_gain = False
         super().__init__(path, config)
         self._repeats = Repeats(self._connection, self.config.max_repeats)
 
     def _forget(self) -> None:
         super()._forget()
-        self._nothing_to_gain = False
         self._repeats.forget()
 
     # ---- room
@@ -53,36 +52,31 @@ class Retention(Inboxes):
         pages = self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
         return pages * self._number("PRAGMA page_size")
 
-    def _room(self) -> int:
-        """Bytes that messages may still take, after some went that all have read if need be."""
-        room = self.config.max_bytes - self._used()
-        if room <= 0 and not self._nothing_to_gain:
-            self._nothing_to_gain = not self._make_room()
-            room = self.config.max_bytes - self._used()
-        return room
-
     def _has_room(self, message: NewMessage, receivers: int, writes: Room) -> bool:
+        """Whether another message fits, after some went that all have read if need be."""
         chosen = len(message.payload) + len(message.packet_id) + len(message.biz_type or "")
-        size = MESSAGE_BYTES + chosen + PLACE_BYTES * receivers
-        if size > writes.room:
+        taken = writes.taken + MESSAGE_BYTES + chosen + PLACE_BYTES * receivers
+        if writes.used + taken > self.config.max_bytes and not self._nothing_to_gain:
+            self._nothing_to_gain = not self._make_room(taken)
+            writes.used = self._used()
+        if writes.used + taken > self.config.max_bytes:
             return False
-        writes.room -= size
+        writes.taken = taken
         return True
 
-    def _make_room(self) -> bool:
-        """Remove messages that all have read, the oldest first; whether there were any."""
-        goal, last, removed = round(self.config.max_bytes * ENOUGH), 0, 0
+    def _make_room(self, size: int) -> bool:
+        """Remove messages that all have read, the oldest first, until there is enough room; whether there were any."""
+        goal, last, removed = round(self.config.max_bytes * ENOUGH) - size, 0, 0
         while self._used() > goal:
-            rows = self._connection.execute(
-                "SELECT id FROM message WHERE id > ? ORDER BY id LIMIT ?", (last, SEARCHED)
-            ).fetchall()
-            if not rows:
+            query = "SELECT id FROM message WHERE id > ? ORDER BY id LIMIT ?"
+            found = [number for (number,) in self._connection.execute(query, (last, SEARCHED))]
+            if not found:
                 break
-            first, last = rows[0][0], rows[-1][0]
-            read = {number for (number,) in rows} - self._unread(first, last)
-            self._remove_places("message IN (SELECT value FROM json_each(?))", json.dumps(list(read)))
+            unread = self._unread(found[0], found[-1])
+            read = [number for number in found if number not in unread]
+            self._remove_places("message IN (SELECT value FROM json_each(?))", json.dumps(read))
             self._delete_messages(read)
-            removed += len(read)
+            last, removed = found[-1], removed + len(read)
         return removed > 0
 
     def _unread(self, first: int, last: int) -> set[int]:

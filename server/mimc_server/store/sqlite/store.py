@@ -104,8 +104,10 @@ class SqliteStore(Appending):
 
     def check(self) -> list[str]:
         """What SQLite finds wrong with the file; nothing of a good one. Reads all of it."""
-        with self._reading():
+        try:
             found = [text for (text,) in self._connection.execute("PRAGMA integrity_check").fetchall()]
+        except sqlite3.Error as error:  # it cannot even be read
+            return [str(error)]
         return [] if found == ["ok"] else found
 
     def backup(self, path: str | os.PathLike[str]) -> None:
