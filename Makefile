@@ -14,7 +14,8 @@ LOWEST = $(shell $(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.
 	("cli", "http", "proxy", "server", "trio", "websocket")), [])))')
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo prove bench bench-asyncio bench-adapters proto format test-compat clean
+SECONDS ?= 60
+.PHONY: help test demo prove fuzz bench bench-asyncio bench-adapters proto format test-compat clean
 EXAMPLES ?= 1000
 
 help: ## this list
@@ -35,6 +36,10 @@ demo: $(READY) ## a server and clients on this machine
 prove: $(READY) ## property tests with EXAMPLES=1000 examples each, other ones in every run; a million messages
 	MIMC_EXAMPLES=$(EXAMPLES) $(BIN)/$(PYTEST) tests/transports/test_loads.py
 	MIMC_EXAMPLES=$(EXAMPLES) $(BIN)/$(PYTEST) -m hypothesis
+
+fuzz: $(READY) ## every fuzz target for SECONDS=60 each (TARGETS="..." for some); findings and coverage
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	$(BIN)/python fuzz/fuzz.py --seconds $(SECONDS) $(TARGETS)
 
 bench: $(READY) ## the numbers in the documentation
 	$(BIN)/python benchmarks/run.py
@@ -58,7 +63,7 @@ test-compat: .venv-lowest/.ready .venv-newest/.ready ## the tests with the lowes
 
 clean: ## remove everything that make has made
 	rm -rf .venv .venv-lowest .venv-newest build dist .coverage .coverage.* htmlcov
-	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .fuzz .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml

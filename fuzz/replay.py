@@ -1,0 +1,31 @@
+"""Runs inputs again: `python fuzz/replay.py FILE...` or a folder like ``.fuzz``; the target is in the path."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from targets import TARGETS
+
+__all__ = ["inputs"]
+
+
+def inputs(places: list[str]) -> list[tuple[str, Path]]:
+    """Targets and files: a file lies in ``TARGET/corpus`` or ``TARGET/found``, or its name begins with ``TARGET-``."""
+    found = []
+    for place in map(Path, places):
+        files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
+        for path in files:
+            name = next((part for part in path.parts if part in TARGETS), path.name.partition("-")[0])
+            if name in TARGETS and path.name != "log.txt":
+                found.append((name, path))
+    return found
+
+
+if __name__ == "__main__":
+    for name, path in inputs(sys.argv[1:]):
+        try:
+            TARGETS[name].run(path.read_bytes())
+        except BaseException as error:
+            error.add_note(f"{name}: {path}")
+            raise
