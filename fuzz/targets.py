@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import logging
 import struct
 import tempfile
 import zlib
@@ -474,6 +473,3 @@ def decode(data: bytes) -> None:
     assert result.exit_code in (0, 1, 2), result.exception
     for line in result.stdout.splitlines():
         json.loads(line)
-
-
-logging.disable(logging.CRITICAL)  # caches that are set aside, ten thousand times

@@ -7,6 +7,7 @@ that is not of the kinds here cannot be sent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ._checks import MAX_ID, check_text
@@ -34,25 +35,24 @@ from .packets import (
     User,
 )
 from .packets.encoders import AckEncoder
+from .packets.lists import END_OF_NUMBERS, ListEncoder, ListItem
 from .packets.schema import without_unknown
 
 __all__ = ["Answer", "AnswerEncoder"]
 
 UcAnswer = UcPong | UcJoinAnswer | UcQuitAnswer | UcMessageList | UcDismiss | UcOnlineUsersAnswer
-Answer = PacketAck | PacketList | OnlineMessage | OnlineMessageAck | UcAnswer
+Answer = PacketAck | PacketList | list[ListItem] | OnlineMessage | OnlineMessageAck | UcAnswer
 
 _UC_PUSHES = (UcMessageList, UcDismiss)
 _UC_ANSWERS = (UcPong, UcJoinAnswer, UcQuitAnswer, UcOnlineUsersAnswer)
 
-END_OF_NUMBERS = 1 << 63
-"""Sequences and timestamps stay below."""
 CODES = range(-(1 << 31), 1 << 31)
 
 
 class AnswerEncoder:
     """Encodes the MIMCPackets for one bound user."""
 
-    __slots__ = ("_acks", "_config", "_package", "_user")
+    __slots__ = ("_acks", "_config", "_lists", "_package", "_user")
 
     def __init__(self, user: User, package: str, config: ServerConfig) -> None:
         """``user`` has all four fields: the receiver of everything that is sent. Raises `LocalProtocolError` if not."""
@@ -63,6 +63,7 @@ class AnswerEncoder:
         self._package = package
         self._config = config
         self._acks = AckEncoder(user.uuid or 0, user.resource or "", package)
+        self._lists = ListEncoder(user.uuid or 0, user.resource or "", package)
 
     def encode(self, body: Answer, own_id: str, packet_id: str | None, timestamp: int | None) -> bytes:
         """A MIMCPacket; ``own_id`` is the server's, for what answers no request.
@@ -71,6 +72,8 @@ class AnswerEncoder:
         """
         if type(body) is PacketAck:
             return self._ack(body, own_id)
+        if type(body) is list:
+            return self._items(body, own_id)
         if type(body) is PacketList:
             return self._list(body, own_id)
         if type(body) in _UC_PUSHES:
@@ -125,7 +128,8 @@ class AnswerEncoder:
 
     def _list(self, packets: PacketList, own_id: str) -> bytes:
         self._check_owner(packets.uuid, packets.resource, "PacketList")
-        items, last, newest = self._inner_packets(packets.packets)
+        items = self._inner_packets(packets.packets)
+        last = items[-1].sequence if items else 0
         limit = self._limit(packets.max_sequence, last, "PacketList.max_sequence")
         status = ListStatus.NORMAL if packets.status is None else packets.status
         if status == ListStatus.EXCEED_COUNT_LIMIT:
@@ -133,28 +137,39 @@ class AnswerEncoder:
                 raise LocalProtocolError(
                     "expected min_sequence, max_sequence and no packets in a limit notice", where="PacketList"
                 )
-        elif status != ListStatus.NORMAL:
+            return self._notice(packets, own_id)
+        if status != ListStatus.NORMAL:
             raise LocalProtocolError(f"expected NORMAL or EXCEED_COUNT_LIMIT, got {status}", where="PacketList.status")
-        elif not items or limit < last:
+        if packets.min_sequence is not None:
+            raise LocalProtocolError("expected it in a limit notice only", where="PacketList.min_sequence")
+        if not items or limit < last:
             raise LocalProtocolError(
                 f"expected packets up to max_sequence {limit}, got {len(items)} up to {last}",
                 where="PacketList.packets",
             )
-        full = PacketList(
-            uuid=self._user.uuid,
-            resource=self._user.resource,
-            max_sequence=limit,
-            packets=items,
-            status=status,
-            min_sequence=packets.min_sequence,
-        )
-        return self._check_size(self._envelope(own_id, full, newest, limit), "PacketList")
+        return self._check_size(self._lists.encode(own_id.encode(), items, limit), "PacketList")
+
+    def _items(self, items: list[ListItem], own_id: str) -> bytes:
+        """A list of messages that were checked when they were encoded."""
+        self._check_count(items, "PacketList.packets")
+        last = 0
+        for item in items:
+            if item[0] <= last:
+                raise LocalProtocolError(f"expected a sequence above {last}, got {item[0]}", where="PacketList.packets")
+            last = item[0]
+        if not last:
+            raise LocalProtocolError("expected at least one message, got none", where="PacketList.packets")
+        return self._check_size(self._lists.encode(own_id.encode(), items, last), "PacketList")
+
+    def _notice(self, packets: PacketList, own_id: str) -> bytes:
+        full = packets.replace(uuid=self._user.uuid, resource=self._user.resource)
+        return self._envelope(own_id, full, None, packets.max_sequence)
 
     @staticmethod
     def _limit(given: int | None, last: int, where: str) -> int:
         return last if given is None else _number(given, where)
 
-    def _check_count(self, items: tuple[object, ...], where: str) -> None:
+    def _check_count(self, items: Sequence[object], where: str) -> None:
         if len(items) > self._config.max_list_messages:
             raise LocalProtocolError(
                 f"expected at most {self._config.max_list_messages} (max_list_messages), got {len(items)}",
@@ -169,12 +184,12 @@ class AnswerEncoder:
             )
         return encoded
 
-    def _inner_packets(self, packets: tuple[object, ...]) -> tuple[tuple[Packet, ...], int, int | None]:
-        """The checked packets, their highest sequence and newest timestamp."""
+    def _inner_packets(self, packets: tuple[object, ...]) -> list[ListItem]:
+        """The packets, checked and encoded."""
         if type(packets) is not tuple:
             raise LocalProtocolError(f"expected a tuple, got {type(packets).__name__}", where="PacketList.packets")
         self._check_count(packets, "PacketList.packets")
-        last, newest = 0, None
+        last = 0
         checked = []
         for index, packet in enumerate(packets):
             where = f"PacketList.packets[{index}]"
@@ -187,9 +202,9 @@ class AnswerEncoder:
             if sequence <= last:
                 raise LocalProtocolError(f"expected a sequence above {last}, got {sequence}", where=where)
             last = sequence
-            newest = max(newest or 0, _number(packet.timestamp, f"{where}.timestamp"))
-            checked.append(packet if packet.package is not None else packet.replace(package=self._package))
-        return tuple(checked), last, newest
+            _number(packet.timestamp, f"{where}.timestamp")
+            checked.append(ListItem.of(packet if packet.package is not None else packet.replace(package=self._package)))
+        return checked
 
     # ------------------------------------------------------------------------------------------ groups and the rest
 

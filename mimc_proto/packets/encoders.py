@@ -35,7 +35,7 @@ def varint(value: int) -> bytes:
 
 
 _upper = lru_cache(maxsize=64)(encode_varint)
-_time = lru_cache(maxsize=64)(varint)
+varint_of_time = lru_cache(maxsize=64)(varint)
 
 
 class HeaderTemplate:
@@ -151,7 +151,7 @@ class AckEncoder:
         conv_index: int | None,
     ) -> bytes:
         """A MIMCPacket with the ack of ``packet_id``, every field that official clients read present."""
-        number, time = varint(sequence), _time(timestamp)
+        number, time = varint(sequence), varint_of_time(timestamp)
         ack = b"".join(
             (
                 b"\x0a",

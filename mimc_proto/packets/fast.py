@@ -21,7 +21,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from .._record import new_record
 from ..errors import PacketError
-from .messages import ListStatus, P2PMessage, P2TMessage, Packet, PacketAck, PacketList, PacketType
+from .messages import ListStatus, P2PMessage, P2TMessage, Packet, PacketAck, PacketList, PacketType, SequenceAck
 from .parties import Group, User
 from .schema import MOST_ITEMS, BadPacket
 from .wire import read_varint
@@ -38,9 +38,10 @@ NO_TEXT = "\U0010fffd"
 NO_INT64 = read_varint(MARK + b"\x81\x82\x83\x84\x05", 0)[0]
 NO_INT32 = read_varint(MARK + b"\x07", 0)[0]
 
-_P2P, _P2T, _ACK, _COMPOUND = (
+_P2P, _P2T, _RECEIPT, _ACK, _COMPOUND = (
     int(PacketType.P2P_MESSAGE),
     int(PacketType.P2T_MESSAGE),
+    int(PacketType.SEQUENCE_ACK),
     int(PacketType.PACKET_ACK),
     int(PacketType.COMPOUND),
 )
@@ -57,6 +58,7 @@ _FAST_MESSAGES = {
     "AckEnvelope": _ENVELOPE.format("Ack"),
     "Envelope": _ENVELOPE.format("bytes"),
     "List": "uuid:uint64 resource:text maxSequence:int64 packets:Envelope* status:int32 minSequence:int64",
+    "Receipt": "uuid:uint64 resource:text sequence:int64 appId:uint64",
     "Message": "sender:bytes recipient:bytes payload:bytes isStore:int64 bizType:text",
 }
 _KINDS: dict[str, tuple[FieldDescriptorProto.Type.ValueType, str | int]] = {  # type, default
@@ -92,6 +94,7 @@ _parse_ack = _classes["Ack"].FromString
 _parse_envelope = _classes["Envelope"].FromString
 _parse_list = _classes["List"].FromString
 _parse_message = _classes["Message"].FromString
+_parse_receipt = _classes["Receipt"].FromString
 
 MOST_PARTIES = 1024
 LONGEST_PARTY = 127
@@ -112,6 +115,8 @@ def decode_packet(data: bytes) -> Packet:
                 packet = _read_message(message)
             elif kind == _COMPOUND:
                 packet = _read_list(message)
+            elif kind == _RECEIPT:
+                packet = _read_receipt(message)
             elif kind == _ACK:
                 ack = _read_ack(_parse_ack(message.payload))
                 packet = None if ack is None else _envelope(message, ack)
@@ -137,11 +142,16 @@ def decode_push(data: bytes) -> Packet | PacketAck:
 
 
 def decode_request(data: bytes) -> Packet:
-    """`Packet.decode_request`, several times as fast for messages."""
+    """`Packet.decode_request`, several times as fast for messages and their acknowledgements."""
     if MARK not in data:
         try:
             message = _parse_envelope(data)
-            packet = _read_message(message) if message.type in _MESSAGES else None
+            kind = message.type
+            packet = None
+            if kind in _MESSAGES:
+                packet = _read_message(message)
+            elif kind == _RECEIPT:
+                packet = _read_receipt(message)
             if packet is not None:
                 return packet
         except (DecodeError, PacketError):
@@ -174,7 +184,25 @@ def _read_ack(ack: Any) -> PacketAck | None:
     )
 
 
-def _envelope(message: Any, body: PacketAck | P2PMessage | P2TMessage | PacketList) -> Packet | None:
+def _read_receipt(message: Any) -> Packet | None:
+    receipt = _parse_receipt(message.payload)
+    uuid, resource, sequence, app_id = receipt.uuid, receipt.resource, receipt.sequence, receipt.appId
+    if type(resource) is not str or sequence == NO_INT64 or UnknownFieldSet(receipt):
+        return None
+    body = new_record(
+        SequenceAck,
+        (
+            None if uuid == NO_INT64 else uuid,
+            None if resource == NO_TEXT else resource,
+            sequence,
+            None if app_id == NO_INT64 else app_id,
+            b"",
+        ),
+    )
+    return _envelope(message, body)
+
+
+def _envelope(message: Any, body: PacketAck | P2PMessage | P2TMessage | PacketList | SequenceAck) -> Packet | None:
     packet_id, package, sequence = message.packetId, message.package, message.sequence
     timestamp, conversation, index = message.timestamp, message.conversation, message.convIndex
     if not type(packet_id) is type(package) is str or UnknownFieldSet(message):

@@ -34,6 +34,7 @@ from mimc_proto.packets import (
     UnknownBody,
     User,
 )
+from mimc_proto.packets.lists import ListItem
 
 GROUP = Group(app_id=APP_ID, topic_id=15)
 BOB = User(app_id=APP_ID, account="bob", uuid=77, resource="pc")
@@ -156,6 +157,7 @@ def test_a_limit_notice_has_both_sequences_and_no_packets() -> None:
         ({"max_sequence": "5"}, "PacketList.max_sequence"),
         ({"max_sequence": 1 << 63}, "PacketList.max_sequence"),
         ({"status": 3}, "PacketList.status"),
+        ({"min_sequence": 5}, "PacketList.min_sequence"),
         ({"status": LIMIT}, "PacketList"),
         ({"packets": (), "status": LIMIT, "min_sequence": 1}, "PacketList"),
         ({"packets": (), "status": LIMIT, "max_sequence": 1}, "PacketList"),
@@ -195,6 +197,27 @@ def test_a_list_has_no_more_bytes_than_the_configuration_allows() -> None:
         "PacketList",
         f"expected at most {size - 1} bytes (max_list_bytes), got {size}",
     )
+
+
+def items(*sequences: int) -> list[ListItem]:
+    return [ListItem.of(message(sequence, package=PACKAGE)) for sequence in sequences]
+
+
+def test_messages_that_were_encoded_before_make_the_same_list() -> None:
+    packets = tuple(message(sequence, package=PACKAGE) for sequence in (5, 8))
+    encoder = AnswerEncoder(ME, PACKAGE, ServerConfig())
+    expected = encoder.encode(PacketList(packets=packets), OWN_ID, None, None)
+    assert encoder.encode(items(5, 8), OWN_ID, None, None) == expected
+
+
+@pytest.mark.parametrize("sequences", [(), (5, 5), (5, 4), (0,)])
+def test_a_list_of_encoded_messages_that_a_client_would_drop_is_refused(sequences: tuple[int, ...]) -> None:
+    assert refused(items(*sequences))[0] == "PacketList.packets"
+
+
+def test_a_list_of_encoded_messages_has_the_limits_of_other_lists() -> None:
+    assert refused(items(1, 2, 3), max_list_messages=2)[0] == "PacketList.packets"
+    assert refused(items(1, 2, 3), max_list_bytes=200)[0] == "PacketList"
 
 
 # ------------------------------------------------------------------------------------------------- unlimited groups

@@ -48,6 +48,7 @@ P2T = P2TMessage(sender=ALICE, recipient=GROUP, payload=b"hello", is_store=False
 ACK = PacketAck(
     packet_id="p", uuid=2, resource="pc", sequence=7, timestamp=8, package="app", error_message="", code=0, conv_index=1
 )
+RECEIPT = SequenceAck(uuid=2, resource="pc", sequence=7, app_id=1)
 LIST = PacketList(
     uuid=2,
     resource="pc",
@@ -90,12 +91,12 @@ def test_both_decoders_agree_on_what_a_peer_might_send(kind: int, data: st.DataO
     agree(data.draw(loose_packets(kind)))
 
 
-@given(st.sampled_from([1, 2, 4, 6]).flatmap(lambda kind: mutated(loose_packets(kind))))
+@given(st.sampled_from([1, 2, 3, 4, 6]).flatmap(lambda kind: mutated(loose_packets(kind))))
 def test_both_decoders_agree_on_packets_that_were_broken_on_the_way(data: bytes) -> None:
     agree(data)
 
 
-@given(mutated(st.sampled_from([packet(body).encode() for body in (P2P, P2T, ACK, LIST)])))
+@given(mutated(st.sampled_from([packet(body).encode() for body in (P2P, P2T, ACK, LIST, RECEIPT)])))
 def test_both_decoders_agree_on_plain_packets_that_were_broken_on_the_way(data: bytes) -> None:
     agree(data)
 
@@ -105,7 +106,7 @@ def test_both_decoders_agree_on_garbage(data: bytes) -> None:
     agree(data)
 
 
-@pytest.mark.parametrize("body", [P2P, P2T, ACK, LIST], ids=lambda body: type(body).__name__)
+@pytest.mark.parametrize("body", [P2P, P2T, ACK, LIST, RECEIPT], ids=lambda body: type(body).__name__)
 def test_both_decoders_agree_on_every_changed_byte_of_a_plain_packet(body: Any) -> None:
     whole = packet(body).encode()
     for place in range(len(whole)):
@@ -113,7 +114,7 @@ def test_both_decoders_agree_on_every_changed_byte_of_a_plain_packet(body: Any) 
             agree(whole[:place] + bytes([whole[place] ^ flipped]) + whole[place + 1 :])
 
 
-@pytest.mark.parametrize("body", [P2P, P2T, ACK, LIST], ids=lambda body: type(body).__name__)
+@pytest.mark.parametrize("body", [P2P, P2T, ACK, LIST, RECEIPT], ids=lambda body: type(body).__name__)
 def test_both_decoders_agree_on_every_cut_of_a_plain_packet(body: Any) -> None:
     whole = packet(body).encode()
     for end in range(len(whole)):
@@ -164,6 +165,12 @@ def test_both_decoders_agree_on_every_cut_of_a_plain_packet(body: Any) -> None:
         packet(PacketList(packets=(Packet(body=UnknownBody(type=99, payload=b"x")),))),
         packet(OnlineMessage(recipient=BOB)),
         packet(SequenceAck(sequence=7)),
+        packet(SequenceAck(sequence=0, uuid=0, resource="", app_id=0)),
+        packet(SequenceAck(sequence=-1, uuid=(1 << 64) - 1, app_id=(1 << 64) - 1)),
+        Packet(body=RECEIPT),
+        packet(RECEIPT),
+        packet(RECEIPT.replace(unknown=b"\x90\x06\x01")),
+        packet(RECEIPT, unknown=b"\x90\x06\x01"),
         packet(RtsSignal(payload=b"x")),
         packet(UcPacket(user=ALICE, packet_id="u", body=UcPing(groups=(GROUP,)))),
         packet(UnknownBody(type=99, payload=b"x")),
@@ -192,14 +199,14 @@ def test_a_packet_of_any_shape_is_read_as_it_was_written(record: Packet) -> None
 
 
 @pytest.mark.parametrize("name", ["packet_id", "package"])
-@pytest.mark.parametrize("body", [P2P, P2T, ACK, LIST], ids=lambda body: type(body).__name__)
+@pytest.mark.parametrize("body", [P2P, P2T, ACK, LIST, RECEIPT], ids=lambda body: type(body).__name__)
 def test_a_text_that_stands_for_absence_inside_is_read_like_any_other(name: str, body: Any) -> None:
     record = packet(body, **{name: MARKED})
     assert decode_packet(record.encode()) == record
 
 
 @pytest.mark.parametrize("name", ["sequence", "timestamp", "conv_index"])
-@pytest.mark.parametrize("body", [P2P, P2T, ACK, LIST], ids=lambda body: type(body).__name__)
+@pytest.mark.parametrize("body", [P2P, P2T, ACK, LIST, RECEIPT], ids=lambda body: type(body).__name__)
 def test_a_number_that_stands_for_absence_inside_is_read_like_any_other(name: str, body: Any) -> None:
     record = packet(body, **{name: MARKED_64 - (1 << 64) if MARKED_64 >> 63 else MARKED_64})
     assert decode_packet(record.encode()) == record
@@ -217,6 +224,10 @@ def test_a_number_that_stands_for_absence_inside_is_read_like_any_other(name: st
         P2P.replace(payload=MARKED.encode()),
         P2P.replace(biz_type=MARKED),
         P2P.replace(sender=ALICE.replace(account=MARKED)),
+        RECEIPT.replace(resource=MARKED),
+        RECEIPT.replace(uuid=MARKED_64),
+        RECEIPT.replace(app_id=MARKED_64),
+        RECEIPT.replace(sequence=MARKED_64 - (1 << 64) if MARKED_64 >> 63 else MARKED_64),
         LIST.replace(resource=MARKED),
         LIST.replace(uuid=MARKED_64),
     ],
@@ -290,7 +301,7 @@ def test_any_number_but_zero_is_true(value: int) -> None:
 
 
 def test_the_payload_may_come_before_the_type() -> None:
-    for body in (P2P, P2T, ACK, LIST):
+    for body in (P2P, P2T, ACK, LIST, RECEIPT):
         data = encode_field(5, LENGTH, body.encode()) + encode_field(4, VARINT, Packet.numbers[type(body)])
         assert decode_packet(data) == Packet(body=body)
 
@@ -308,7 +319,7 @@ def test_a_field_of_another_wire_type_is_an_unknown_one(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2])
-@pytest.mark.parametrize("body", [P2P, P2T, ACK, LIST], ids=lambda body: type(body).__name__)
+@pytest.mark.parametrize("body", [P2P, P2T, ACK, LIST, RECEIPT], ids=lambda body: type(body).__name__)
 def test_broken_text_of_a_packet_is_the_same_error(number: int, body: Any) -> None:
     error = agree(encode_field(number, LENGTH, b"\xff") + envelope(Packet.numbers[type(body)], body.encode()))
     assert error[0] is PacketError
@@ -336,13 +347,17 @@ def test_broken_text_of_a_list_is_the_same_error() -> None:
     assert agree(envelope(6, encode_field(2, LENGTH, b"\xff")))[0] is PacketError
 
 
-@pytest.mark.parametrize("kind", [1, 2, 4])
+def test_broken_text_of_a_receipt_is_the_same_error() -> None:
+    assert agree(envelope(3, encode_field(2, LENGTH, b"\xff") + encode_field(3, VARINT, 7)))[0] is PacketError
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3, 4])
 def test_a_required_field_that_did_not_come_is_the_same_error(kind: int) -> None:
     assert agree(envelope(kind, b""))[0] is PacketError
     assert agree(encode_field(4, VARINT, kind))[0] is PacketError
 
 
-@pytest.mark.parametrize("kind", [1, 2, 4, 6])
+@pytest.mark.parametrize("kind", [1, 2, 3, 4, 6])
 def test_a_payload_that_is_no_message_is_the_same_error(kind: int) -> None:
     assert agree(envelope(kind, b"\x0a\x7f"))[0] is PacketError
 

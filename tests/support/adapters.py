@@ -13,7 +13,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
-__all__ = ["ADAPTERS", "Adapter"]
+__all__ = ["ADAPTERS", "Adapter", "Awaited"]
 
 Story = Callable[[], Coroutine[Any, Any, None]]
 
@@ -131,7 +131,7 @@ class Blocking(Adapter):
     module = "mimc_transports.blocking"
 
     def connect(self, *arguments: Any, **options: Any) -> Any:
-        return _Awaited(super().connect(*arguments, **options))
+        return Awaited(super().connect(*arguments, **options))
 
     def run(self, story: Story) -> None:
         before = set(threading.enumerate())
@@ -144,14 +144,14 @@ class Blocking(Adapter):
         assert not left, f"threads were left: {left}"
 
     def event(self) -> Any:
-        return _Awaited(threading.Event())
+        return Awaited(threading.Event())
 
     async def together(self, *works: Callable[[], Awaitable[object]]) -> None:
         for thread in [_in_thread(work) for work in works]:
             thread.join()
 
 
-class _Awaited:
+class Awaited:
     """Something that blocks, with coroutine functions in place of its methods; nothing ever waits outside of them."""
 
     _plain = frozenset({"abort", "send_nowait", "send_group_nowait", "acknowledge", "skip", "pull", "set"})

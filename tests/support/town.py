@@ -80,10 +80,10 @@ async def aside(adapter: Adapter, work: Callable[[], Any]) -> Any:
     return await asyncio.to_thread(work)
 
 
-def server_context() -> ssl.SSLContext:
-    """TLS with the certificate in `PEM`."""
+def server_context(certificate: Path = PEM) -> ssl.SSLContext:
+    """TLS with a certificate and its key."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(PEM)
+    context.load_cert_chain(certificate)
     return context
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -64,8 +66,34 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         scheduled = self._scheduled  # type: ignore[attr-defined]
         return scheduled[0].when() + 1e-9 if scheduled else self.clock.now
 
-    async def create_connection(self, factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:  # type: ignore[override]
-        """Connect over the network of the test."""
+    async def create_connection(  # type: ignore[override]
+        self,
+        factory: Any,
+        host: Any = None,
+        port: Any = None,
+        *,
+        sock: FaultyPipe | None = None,
+        ssl: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+    ) -> Any:
+        """Connect over the network of the test; ``sock`` is a pipe that a proxy made."""
+        pipe = sock if sock is not None else await self.open_pipe(host, port)
+        protocol = factory()
+        if ssl is None:
+            transport = PipeTransport(self, pipe.client, protocol)
+            protocol.connection_made(transport)
+            pipe.client.attach(transport)
+            return transport, protocol
+        shaken: asyncio.Future[None] = self.create_future()
+        secure = SSLProtocol(self, protocol, ssl, shaken, server_side=False, server_hostname=server_hostname)
+        transport = PipeTransport(self, pipe.client, secure)
+        secure.connection_made(transport)
+        pipe.client.attach(transport)
+        await shaken
+        return secure._app_transport, protocol
+
+    async def open_pipe(self, host: str, port: int) -> FaultyPipe:
+        """A connection over the network of the test."""
         opened: asyncio.Future[FaultyPipe] = self.create_future()
         attempt = self.network.connect(
             host,
@@ -74,20 +102,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             lambda error: None if opened.done() else opened.set_exception(error),
         )
         try:
-            pipe = await opened
+            return await opened
         finally:
             attempt.cancel()
-        protocol = factory()
-        transport = PipeTransport(self, pipe.client, protocol)
-        protocol.connection_made(transport)
-        pipe.client.attach(transport)
-        return transport, protocol
 
 
 class PipeTransport(asyncio.Transport):
     """A transport over one end of a pipe."""
 
-    def __init__(self, loop: VirtualLoop, end: PipeEnd, protocol: asyncio.Protocol) -> None:
+    def __init__(self, loop: VirtualLoop, end: PipeEnd, protocol: asyncio.Protocol | asyncio.BufferedProtocol) -> None:
         super().__init__()
         self._loop, self._end, self._protocol = loop, end, protocol
         self._buffer: list[bytes] = []
@@ -121,7 +144,14 @@ class PipeTransport(asyncio.Transport):
     # ------------------------------------------------------------------------------------------------- for the pipe
 
     def data_received(self, data: bytes) -> None:
-        self._soon(self._protocol.data_received, data)
+        if isinstance(self._protocol, asyncio.BufferedProtocol):
+            self._soon(_feed, self._protocol, data)
+        else:
+            self._soon(self._protocol.data_received, data)
+
+    def _force_close(self, error: Exception | None) -> None:
+        """What asyncio's TLS does when the handshake failed: what it has to say about that still goes out."""
+        self.close()
 
     def eof_received(self) -> None:
         self._end.close()
@@ -153,6 +183,15 @@ class PipeTransport(asyncio.Transport):
         if not self._lost:
             self._loop.call_soon(self._protocol.connection_lost, error)
             self._lost = True
+
+
+def _feed(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
+    """As asyncio's transports read."""
+    while data:
+        room = memoryview(protocol.get_buffer(len(data))).cast("B")
+        size = min(len(room), len(data))
+        room[:size], data = data[:size], data[size:]
+        protocol.buffer_updated(size)
 
 
 def run(clock: VirtualClock, network: Network, work: Coroutine[Any, Any, T]) -> T:

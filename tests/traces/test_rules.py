@@ -5,7 +5,6 @@ Numbered as in the specification. The rules left out are about REST (13, 18), li
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.conversations import UPWARDS, talk_in, verb_names
+from support.frame_rules import check_frame
 from support.links import (
     APP_ID,
     ME,
@@ -264,42 +264,10 @@ def test_rule_17_the_idle_limit_is_above_180_seconds() -> None:
     assert timer > 180.0
 
 
-def check_for_go(frame: bytes, peer: ScriptedClient) -> None:
-    """Everything that the Go client panics on if it is missing or wrong."""
-    assert zlib.adler32(frame[:-4]) == int.from_bytes(frame[-4:], "big")
-    assert len(frame) == 12 or len(frame) >= 20
-    if frame == EMPTY_FRAME:
-        return
-    found = peer.read(frame)
-    header = pb.ClientHeader.FromString(found.header_bytes)
-    assert header.cmd
-    if header.cmd == "CONN":
-        assert len(pb.XMMsgConnResp.FromString(found.payload).challenge) >= 2
-    elif header.cmd == "BIND":
-        assert pb.XMMsgBindResp.FromString(found.payload).HasField("result")
-    elif header.cmd == "SECMSG":
-        assert header.id
-        _check_packet_for_go(peer.read_packet(frame))
-
-
-def _check_packet_for_go(packet: Packet) -> None:
-    body = packet.body
-    if isinstance(body, PacketAck):
-        assert body.packet_id
-    if isinstance(body, PacketList):
-        assert body.resource
-        for item in body.packets:
-            assert isinstance(item, Packet)
-            assert isinstance(item.body, P2PMessage)
-            assert item.sequence is not None
-            assert item.body.sender is not None
-            assert item.body.recipient is not None
-
-
 def test_rule_19_no_frame_lacks_what_go_panics_on() -> None:
     frames, peer = everything(Framing.TCP)
     for frame in frames:
-        check_for_go(frame, peer)
+        check_frame(frame, peer)
 
 
 @given(st.data())
@@ -316,7 +284,7 @@ def test_rule_19_holds_in_any_conversation(data: st.DataObject) -> None:
         talk.take()
     assert isinstance(talk.peer, ScriptedClient)
     for frame in talk.output:
-        check_for_go(frame, talk.peer)
+        check_frame(frame, talk.peer)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ with connect(*who, addresses=[address]) as user:
 
 def test_ctrl_c_ends_the_program(adapter: Adapter, service: LoopbackService) -> None:
     name = f"alice-{adapter.name}"
-    head = (
+    head = (  # the first line, because what a shell runs in the background is deaf to Ctrl-C, and so are its children
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"from {adapter.module} import connect\n"
         f"who, address = ({service.app_id}, {name!r}, {service.token_answer(name)!r}), {service.address!r}\n"
     )

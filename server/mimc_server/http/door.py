@@ -1,4 +1,4 @@
-"""What every request passes: trailing slashes, a limit, and what browsers want (clients.md rule 18)."""
+"""What every request passes: trailing slashes, HEAD, a limit, and what browsers want (clients.md rule 18)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _CORS = [
 
 
 class FrontDoor:
-    """Paths with a trailing slash are those without; pages of any origin may ask; OPTIONS is answered for any path.
+    """Paths with a trailing slash are those without; pages of any origin may ask; OPTIONS is answered for any path,
+    HEAD as GET.
 
     A body that turns out to be too large raises HTTPException (413) in whoever reads it.
     """
@@ -35,8 +36,9 @@ class FrontDoor:
             await send({"type": "http.response.start", "status": 204, "headers": _CORS})
             await send({"type": "http.response.body", "body": b""})
         else:
-            path = scope["path"].rstrip("/") or "/"
-            await self._app({**scope, "path": path, "raw_path": path.encode()}, _bounded(receive), _opened(send))
+            headless = scope["method"] == "HEAD"
+            changes = {"path": scope["path"].rstrip("/") or "/", "method": "GET" if headless else scope["method"]}
+            await self._app({**scope, **changes}, _bounded(receive), _opened(send, headless))
 
 
 def _bounded(receive: Receive) -> Receive:
@@ -53,10 +55,12 @@ def _bounded(receive: Receive) -> Receive:
     return counted
 
 
-def _opened(send: Send) -> Send:
-    async def with_headers(message: Message) -> None:
+def _opened(send: Send, headless: bool) -> Send:
+    async def changed(message: Message) -> None:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message.get("headers", ()), *_CORS]}
+        elif headless:
+            message = {**message, "body": b""}
         await send(message)
 
-    return with_headers
+    return changed

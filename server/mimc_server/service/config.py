@@ -47,6 +47,8 @@ class _Limits(_Checked):
     """Messages of an account that may wait for the store."""
     max_waiting_bytes_of_account: int = 8 * MIB
     """Bytes of an account that may wait for the store."""
+    account_burst: int = 2000
+    """Messages that an account may send faster than ``account_rate`` after a pause."""
     window: int = 256
     """Messages delivered to a session that it has not acknowledged."""
     window_bytes: int = 256 * KIB
@@ -76,6 +78,10 @@ class ServiceConfig(_Limits):
 
     link: ServerConfig = dataclasses.field(default_factory=ServerConfig)
     host: str = "mimc"
+    account_rate: int | None = 1000
+    """Messages a second that all sessions of an account together may send in the long run, of any kind; what comes
+    faster is refused with `AckCode.TOO_MANY`. None or 0: no limit. A person sends a few a second, and no client of ours
+    more than some thousand: the limit is for what runs wild. One account cannot take more than a tenth of a core."""
 
     def __post_init__(self) -> None:
         _Limits(**{field.name: getattr(self, field.name) for field in dataclasses.fields(_Limits)})
@@ -83,6 +89,10 @@ class ServiceConfig(_Limits):
             if not isinstance(getattr(self, name), kind):
                 got = type(getattr(self, name)).__name__
                 raise LocalProtocolError(f"expected a {kind.__name__}, got a {got}", where=f"ServiceConfig.{name}")
+        rate = self.account_rate
+        if rate is not None and not (type(rate) is int and 0 <= rate < 1 << 31):
+            problem = f"expected whole messages a second, or None or 0 for no limit, got {rate!r}"
+            raise LocalProtocolError(problem, where="ServiceConfig.account_rate")
         self._check_room("max_list_bytes", self.max_payload + NAMES + OVERHEAD + ENVELOPE, "a message of max_payload")
         self._check_room("max_pending_bytes", self.link.max_list_bytes, "a list of max_list_bytes")
 

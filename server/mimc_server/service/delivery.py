@@ -7,17 +7,17 @@ back to what is not acknowledged.
 
 from __future__ import annotations
 
-from mimc_proto._record import new_record
 from mimc_proto.errors import LocalProtocolError, QueueFull
-from mimc_proto.packets import Group, ListStatus, P2PMessage, P2TMessage, Packet, PacketList, User
+from mimc_proto.packets import ListStatus, PacketList
+from mimc_proto.packets.lists import ListItem, group_side, list_item, user_side
 
 from ..store import InboxMessage, InboxPage, Kind, NewMessage, Stored, StoreError
-from .config import ENVELOPE, NEVER, OVERHEAD
+from .config import ENVELOPE, NEVER
 from .events import Dropped
 from .links import Core, Flow, Session
 from .requests import Backlog, ReadInbox
 
-__all__ = ["Delivery", "size_in_list"]
+__all__ = ["Delivery"]
 
 _P2P = Kind.P2P  # an enum's attributes are slow to reach
 _OPEN, _READING, _NOTICED, _STALLED = Flow
@@ -39,18 +39,22 @@ class Delivery:
 
     def committed(self, message: NewMessage, stored: Stored) -> None:
         """A P2P or P2T message is in the inboxes; `flush` follows."""
-        users, packet, size = self._core.users, None, 0
+        users, item, size = self._core.users, None, len(message.payload)
         for receiver, position in stored.deliveries:
             sessions = users.get(receiver)
             if sessions is None:
                 continue
-            if packet is None:
-                packet = self._packet(message, stored.sequence, stored.timestamp, stored.conv_index, receiver, sessions)
-                size = size_in_list(message, sessions[0].package)
+            if item is None:  # the same for all members of a group
+                try:
+                    item = _item(message, stored, receiver, sessions[0].package)
+                except LocalProtocolError:
+                    for session in sessions:  # reading it tells what is wrong with it
+                        self._behind(session, position)
+                    continue
             for session in sessions:
-                self._offer(session, position, packet, size, len(message.payload))
+                self._offer(session, position, item, size)
 
-    def _offer(self, session: Session, position: int, packet: Packet, size: int, payload_size: int) -> None:
+    def _offer(self, session: Session, position: int, item: ListItem, payload_size: int) -> None:
         config = self._core.config
         window = session.window
         if position == session.delivered + 1 and session.flow is _OPEN and len(window) < config.window:
@@ -58,10 +62,14 @@ class Delivery:
             if payload_size <= room or not window:
                 session.delivered = position
                 session.window_size += payload_size
-                window.append((position, packet.sequence or 0, payload_size))
-                session.batch.append((packet, position, size))
+                window.append((position, item[0], payload_size))
+                session.batch.append((item, position))
                 self._ready[session] = None
                 return
+        self._behind(session, position)
+
+    def _behind(self, session: Session, position: int) -> None:
+        """The store has this for a session that cannot be given it now."""
         if position > session.heard:
             session.heard = position
             self._ready[session] = None
@@ -73,26 +81,6 @@ class Delivery:
             for session in ready:
                 self._send(session)
                 self.pump(session)
-
-    def _packet(
-        self,
-        message: NewMessage | InboxMessage,
-        sequence: int,
-        timestamp: int,
-        conv_index: int,
-        receiver: int,
-        sessions: tuple[Session, ...],
-    ) -> Packet:
-        app_id, member, target = message.app_id, message.sender, message.target
-        sender = new_record(User, (app_id, member.account, member.uuid, message.resource, b""))
-        rest = (message.payload, message.is_store, message.biz_type, b"")
-        body: P2PMessage | P2TMessage
-        if message.kind == _P2P:
-            body = new_record(P2PMessage, (sender, new_record(User, (app_id, target, receiver, None, b"")), *rest))
-        else:
-            body = new_record(P2TMessage, (sender, new_record(Group, (app_id, target, b"")), *rest))
-        package = sessions[0].package
-        return new_record(Packet, (message.packet_id, package, sequence, timestamp, None, conv_index, body, b""))
 
     # --------------------------------------------------------------------------------------------------- the store
 
@@ -155,16 +143,18 @@ class Delivery:
             if message.position <= session.delivered:  # acknowledged while the store was asked
                 continue
             payload_size = len(message.payload)
+            try:
+                item = _item(message, message, session.uuid, session.package)
+            except LocalProtocolError as error:  # nobody can be sent it: it must not hold back those that follow
+                self._dropped(session, error)
+                continue
             if session.window and session.window_size + payload_size > self._core.config.window_bytes:
                 session.needs = payload_size  # the store gives at least one message, however large
                 examined, more = message.position - 1, True
                 break
-            packet = self._packet(
-                message, message.sequence, message.timestamp, message.conv_index, session.uuid, (session,)
-            )
             session.window.append((message.position, message.sequence, payload_size))
             session.window_size += payload_size
-            session.batch.append((packet, message.position, size_in_list(message, session.package)))
+            session.batch.append((item, message.position))
         session.delivered = max(session.delivered, examined)
         if more:
             session.heard = max(session.heard, examined + 1)
@@ -181,20 +171,20 @@ class Delivery:
         if not batch or session.link.session is not session:
             return
         start = size = 0
-        for index, (_, _, packet_size) in enumerate(batch):
-            if index - start == self._most_packets or (size + packet_size > self._most_bytes and index > start):
+        for index, (item, _) in enumerate(batch):
+            item_size = len(item.field)
+            if index - start == self._most_packets or (size + item_size > self._most_bytes and index > start):
                 if not self._send_list(session, batch[start:index]):
                     return
                 start, size = index, 0
-            size += packet_size
-        self._send_list(session, batch[start:])
+            size += item_size
+        self._send_list(session, batch[start:] if start else batch)
 
-    def _send_list(self, session: Session, batch: list[tuple[Packet, int, int]]) -> bool:
+    def _send_list(self, session: Session, batch: list[tuple[ListItem, int]]) -> bool:
         """Whether the next list may follow."""
         core, link = self._core, session.link
-        packets = tuple([item[0] for item in batch])
         try:
-            link.connection.send(PacketList(packets=packets), now=core.now)
+            link.connection.send([item for item, _ in batch], now=core.now)
         except QueueFull:
             self._stall(session, batch[0][1])
             return False
@@ -203,9 +193,13 @@ class Delivery:
                 return all(self._send_list(session, [item]) for item in batch)
             # nobody can be sent this one: held back, or in the window, it would hold back all that follow
             self._forget(session, batch[0][1])
-            core.events.append(Dropped(uuid=session.uuid, resource=session.resource, what="PacketList", error=error))
+            self._dropped(session, error)
         core.dirty[link.id] = None
         return True
+
+    def _dropped(self, session: Session, error: LocalProtocolError) -> None:
+        event = Dropped(uuid=session.uuid, resource=session.resource, what="PacketList", error=error)
+        self._core.events.append(event)
 
     def _forget(self, session: Session, position: int) -> None:
         """A message will never be acknowledged: it takes no room."""
@@ -295,8 +289,19 @@ class Delivery:
             self.pump(session)
 
 
-def size_in_list(message: NewMessage | InboxMessage, package: str) -> int:
-    """At least the bytes that a message takes in a list."""
-    sender = message.sender.account
-    texts = f"{message.packet_id}{package}{message.biz_type}{sender}{message.resource}{message.target}"
-    return OVERHEAD + len(message.payload) + (len(texts) if texts.isascii() else len(texts.encode()))
+def _item(message: NewMessage | InboxMessage, place: Stored | InboxMessage, receiver: int, package: str) -> ListItem:
+    """A stored message as its receivers get it: a hint about the resource is not for them (design.md section 5)."""
+    app_id, member, target, is_group = message.app_id, message.sender, message.target, message.kind != _P2P
+    return list_item(
+        message.packet_id,
+        package,
+        place.sequence,
+        place.timestamp,
+        place.conv_index,
+        user_side(app_id, member.account, member.uuid, message.resource),
+        group_side(app_id, int(target)) if is_group else user_side(app_id, str(target), receiver, None),
+        message.payload,
+        message.is_store,
+        message.biz_type,
+        to_group=is_group,
+    )

@@ -12,7 +12,7 @@ from mimc_proto import ServerConnection
 from mimc_proto._answers import Answer
 from mimc_proto.errors import LocalProtocolError, QueueFull
 from mimc_proto.events import BindRequested
-from mimc_proto.packets import Packet
+from mimc_proto.packets.lists import ListItem
 
 from ..store import Member, StoreError
 from ..tokens import Randomness, TokenClaims
@@ -137,8 +137,8 @@ class Session:
         self.window: deque[tuple[int, int, int]] = deque()
         """What is delivered and not acknowledged: position, sequence, payload bytes."""
         self.window_size = 0
-        self.batch: list[tuple[Packet, int, int]] = []
-        """What goes to the link next: packet, position, bytes in a list."""
+        self.batch: list[tuple[ListItem, int]] = []
+        """What goes to the link next, and its positions."""
         self.generation = 0
         """Answers of the store to questions of an earlier one are of no use."""
         self.noticed = 0

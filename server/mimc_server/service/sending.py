@@ -21,6 +21,7 @@ from .events import CallbackFailed, MessageRefused, PacketIgnored
 from .hints import Committed
 from .links import Core, Session
 from .login import Login
+from .rates import Rates
 from .requests import Acknowledge, Append
 
 __all__ = ["Sending"]
@@ -68,6 +69,13 @@ class Sending:
         self._told: deque[tuple[Answered, Appended]] = deque()
         self._acks: dict[tuple[int, str, int], tuple[Session, int]] = {}
         self._acknowledging = self._acks_failed = False
+        config = core.config
+        self._rates = Rates(config.account_rate, config.account_burst) if config.account_rate else None
+        self._too_fast = Refused(
+            code=AckCode.TOO_MANY,
+            message=f"expected at most {config.account_rate} messages a second of an account (account_rate), and"
+            f" {config.account_burst} at once (account_burst): send again, more slowly",
+        )
 
     # ---------------------------------------------------------------------------------------------------- messages
 
@@ -102,7 +110,10 @@ class Sending:
         if not answer_id or not packet_id or not _fits(answer_id, MAX_ANSWERED):
             core.events.append(PacketIgnored(link_id=session.link.id, what="a message without a usable packet id"))
             return
-        refused = self._check(packet_id, kind, target, payload, biz_type)
+        if self._rates is not None and not self._rates.take(session.key[0], core.now):
+            refused: Refused | None = self._too_fast
+        else:
+            refused = self._check(packet_id, kind, target, payload, biz_type)
         if refused is None:
             fields = (session.app_id, session.member, session.resource, session.epoch, packet_id, kind, target)
             message = new_record(NewMessage, (*fields, payload, biz_type, is_store))
@@ -295,7 +306,9 @@ class Sending:
             self._acks[key] = (session, max(sequence, self._acks.get(key, (session, 0))[1]))
 
     def retry(self) -> None:
-        """The sweep: acknowledgements that the store did not take may go again."""
+        """The sweep: acknowledgements that the store did not take may go again; who did not send is forgotten."""
+        if self._rates is not None:
+            self._rates.forget_full(self._core.now)
         if self._acks_failed:
             self._acks_failed = self._acknowledging = False
 

@@ -317,6 +317,11 @@ class Service:
         self.hinted(hint, now, wall_ms)
         self._core.tell(hint)
 
+    def unlimited_online(self, app_id: int, topic_id: int, now: float) -> int:
+        """How many members of an unlimited group are online on this node."""
+        self._tick(now)
+        return self._unlimited.online(app_id, topic_id)
+
     # ------------------------------------------------------------------------------------------------------- inside
 
     def _tick(self, now: float, wall_ms: int | None = None) -> None:

@@ -151,10 +151,13 @@ class Unlimited:
         self._core.push(session, kind(group=group, code=int(code), text=text), packet_id)
 
     def _count(self, session: Session, packet_id: str, topic: int | None) -> None:
-        """Users, not sessions, who are online on this node."""
         group = Group(app_id=session.app_id, topic_id=topic or 0)
-        count = len({member.uuid for member in self._members(session.app_id, topic or 0)})
+        count = self.online(session.app_id, topic or 0)
         self._core.push(session, UcOnlineUsersAnswer(group=group, user_count=count), packet_id)
+
+    def online(self, app_id: int, topic: int) -> int:
+        """Users, not sessions, who are online on this node."""
+        return len({member.uuid for member in self._members(app_id, topic)})
 
     def _arrive(self, session: Session, topic: int) -> None:
         session.topics[topic] = Presence(self._core.now, self._core.now)

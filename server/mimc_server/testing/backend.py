@@ -80,13 +80,13 @@ class Backend:
         self._tokens_from = 0
 
     def service(self, node: str, config: ServiceConfig | None) -> Service:
-        """A service on this store."""
+        """A service on this store; by default one whose users may send as fast as their tests like."""
         return Service(
             node=node,
             tokens=self.tokens,
             package_of=self.applications.package_of,
             rng=self._rng,
-            config=config,
+            config=config if config is not None else ServiceConfig(account_rate=None),
         )
 
     def token_ms(self) -> int:

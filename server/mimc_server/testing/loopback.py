@@ -15,7 +15,7 @@ from anyio.from_thread import start_blocking_portal
 from mimc_proto.testing import FRONTEND
 
 from ..frontend import ServiceRunner, unix_ms
-from ..http import HttpFrontend, HttpService, make_app
+from ..http import HttpFrontend, HttpService, RunnerGroups, make_app
 from ..service import ServiceConfig, ServiceEvent, SessionInfo
 from .backend import RELAY, TOKEN_LIFETIME, Backend, ServiceHandle
 
@@ -88,7 +88,7 @@ class LoopbackService(ServiceHandle):
                 relay_domain=RELAY,
                 wall_ms=backend.token_ms,
             )
-            http = HttpFrontend(make_app(answers))
+            http = HttpFrontend(make_app(answers, groups=RunnerGroups(self._runner)))
             stack.push_async_callback(http.close)
             self._http_address = await http.listen(*self._http_address)
             self._ends = stack.pop_all()

@@ -1,0 +1,29 @@
+"""The services that official clients are played against."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from mimc_server.testing import LoopbackService
+from support.official.client import Stage, WebStage
+from support.official.web_gate import listening_for_browsers
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    """A whole service over HTTP and TCP."""
+    async with LoopbackService() as service:
+        yield service
+
+
+@pytest.fixture
+async def web_stage() -> AsyncIterator[WebStage]:
+    """The same, and its address for browsers."""
+    async with LoopbackService() as service, listening_for_browsers(service._running()) as address:
+        yield WebStage(service, address)
