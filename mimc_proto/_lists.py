@@ -9,6 +9,7 @@ from .packets import BadPacket, ListStatus, P2PMessage, P2TMessage, Packet, Pack
 __all__ = ["read_list"]
 
 _WHERE = "MIMCPacket.COMPOUND"
+_MESSAGES = (P2PMessage, P2TMessage)
 
 
 def read_list(packets: PacketList, uuid: int, resource: str) -> MessagesReceived | LimitReached:
@@ -32,16 +33,16 @@ def _sort(packets: tuple[Packet | BadPacket, ...]) -> tuple[tuple[Packet, ...], 
     messages: dict[int, Packet] = {}
     skipped: list[Packet | BadPacket] = []
     for packet in packets:
-        if type(packet) is not Packet or not isinstance(packet.body, (P2PMessage, P2TMessage)):
+        if type(packet) is not Packet or not isinstance(body := packet.body, _MESSAGES):
             skipped.append(packet)
-        elif packet.sequence is None or packet.body.sender is None:
-            missing = "sequence" if packet.sequence is None else "from"
+            continue
+        sequence = packet.sequence
+        if sequence is None or body.sender is None:
+            missing = "sequence" if sequence is None else "from"
             error = PacketError(f"expected {missing}, got none", where=f"{_WHERE}.packets")
-            skipped.append(
-                BadPacket(error=error, packet_id=packet.packet_id, sequence=packet.sequence, inside_list=True)
-            )
-        elif packet.sequence in messages:
+            skipped.append(BadPacket(error=error, packet_id=packet.packet_id, sequence=sequence, inside_list=True))
+        elif sequence in messages:
             skipped.append(packet)  # clients drop repeats: the first one counts
         else:
-            messages[packet.sequence] = packet
-    return tuple(messages[sequence] for sequence in sorted(messages)), tuple(skipped)
+            messages[sequence] = packet
+    return tuple(map(messages.__getitem__, sorted(messages))), tuple(skipped)

@@ -24,6 +24,7 @@ from .packets import (
     WireRecord,
 )
 from .packets.encoders import MessageEncoder
+from .packets.lists import END_OF_NUMBERS
 
 __all__ = ["Request", "RequestEncoder", "wants_answer"]
 
@@ -72,6 +73,11 @@ class RequestEncoder:
 
     def encode(self, body: Request, packet_id: str) -> bytes:
         """Any request; what it leaves out is filled in. Raises `LocalProtocolError` for what a client cannot send."""
+        if type(body) is SequenceAck:
+            uuid, resource, sequence, app_id, unknown = body
+            plain = uuid is resource is app_id is None and not unknown
+            if plain and type(sequence) is int and 0 <= sequence < END_OF_NUMBERS:
+                return self.messages.sequence_ack(packet_id.encode(), sequence)
         packet = Packet(packet_id=packet_id, package=self._package, body=self._complete(body, packet_id)).encode()
         if len(packet) > MAX_PACKET:
             raise LocalProtocolError(f"expected at most {MAX_PACKET} bytes, got {len(packet)}", where="send")

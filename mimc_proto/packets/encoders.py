@@ -20,7 +20,7 @@ class _Lengths(dict[int, bytes]):
     """Varints by their value; those of the usual lengths are made once."""
 
     def __missing__(self, value: int) -> bytes:
-        return encode_varint(value)
+        return bytes((value & 127 | 128, value >> 7)) if 127 < value < 1 << 14 else encode_varint(value)
 
 
 LENGTH = _Lengths((n, encode_varint(n)) for n in range(1024))
@@ -36,6 +36,8 @@ def varint(value: int) -> bytes:
 
 _upper = lru_cache(maxsize=64)(encode_varint)
 varint_of_time = lru_cache(maxsize=64)(varint)
+varint_of_sequence = lru_cache(maxsize=1024)(varint)
+"""A server writes each three times: into the ack, the message and the list; a commit may lie between."""
 
 
 class HeaderTemplate:
@@ -64,6 +66,13 @@ class HeaderTemplate:
         """The header with this id."""
         return self._prefix + LENGTH[len(packet_id)] + packet_id + self._suffix
 
+    def join(self, packet_id: bytes, payload: bytes) -> bytes:
+        """The body of a TCP frame with this id, of at most 255 bytes, and payload: `join_body` of `encode`."""
+        size = LENGTH[len(packet_id)]
+        header_size = self._id_at - 8 + len(size) + len(packet_id) + self._suffix_size
+        head = _pack_body_header(PAYLOAD_TYPE, header_size, len(payload))
+        return b"".join((head, self._prefix, size, packet_id, self._suffix, payload))
+
     def match(self, header: bytes) -> str | None:
         """The id, of less than 128 bytes, of a header that is otherwise the same; None if it is another one."""
         opened = self.open(b"\0\2" + len(header).to_bytes(2, "big") + bytes(4) + header)
@@ -85,7 +94,7 @@ class HeaderTemplate:
         return None
 
 
-_body_header = BODY_HEADER.unpack_from
+_body_header, _pack_body_header = BODY_HEADER.unpack_from, BODY_HEADER.pack
 _ID_TAG = encode_tag(7, 2)
 _EMPTY_COMMAND = encode_tag(5, 2) + b"\0"
 _BEFORE_ID: dict[str, Any] = {"chid": None, "uuid": None, "server": None, "resource": None, "cmd": "", "subcmd": None}
@@ -95,9 +104,9 @@ _AFTER_ID: dict[str, Any] = {
 
 
 class MessageEncoder:
-    """P2P and P2T messages of one bound client: sender and package are the same in all of them."""
+    """What one bound client sends most: messages and SEQUENCE_ACKs, in which sender and package are always the same."""
 
-    __slots__ = ("_app", "_package", "_sender")
+    __slots__ = ("_app", "_app_id", "_owner", "_package", "_sender")
 
     def __init__(self, sender: User, package: str) -> None:
         """``sender`` has all four fields."""
@@ -105,6 +114,9 @@ class MessageEncoder:
         self._sender = b"".join((b"\x0a", LENGTH[len(encoded)], encoded, b"\x12"))
         self._app = User(app_id=sender.app_id).encode()
         self._package = b"".join((b"\x12", LENGTH[len(text)], text, b"\x20"))
+        name = (sender.resource or "").encode()
+        self._owner = b"".join((b"\x08", encode_varint(sender.uuid or 0), b"\x12", LENGTH[len(name)], name, b"\x18"))
+        self._app_id = b"\x20" + encode_varint(sender.app_id or 0)
 
     def p2p(self, packet_id: bytes, account: bytes, payload: bytes, is_store: bool, biz_type: bytes | None) -> bytes:
         """A MIMCPacket with a P2P_MESSAGE to ``account``; all texts as UTF-8."""
@@ -115,6 +127,13 @@ class MessageEncoder:
     def p2t(self, packet_id: bytes, topic_id: int, payload: bytes, is_store: bool, biz_type: bytes | None) -> bytes:
         """A MIMCPacket with a P2T_MESSAGE to the group ``topic_id``."""
         return self._packet(packet_id, b"\x02\x2a", b"\x10" + encode_varint(topic_id), payload, is_store, biz_type)
+
+    def sequence_ack(self, packet_id: bytes, sequence: int) -> bytes:
+        """A MIMCPacket with a SEQUENCE_ACK of the sender's resource; ``sequence`` from 0 to 2**63 - 1."""
+        body = b"".join((self._owner, varint(sequence), self._app_id))
+        return b"".join(
+            (b"\x0a", LENGTH[len(packet_id)], packet_id, self._package, b"\x03\x2a", LENGTH[len(body)], body)
+        )
 
     def _packet(
         self, packet_id: bytes, kind: bytes, to: bytes, payload: bytes, is_store: bool, biz_type: bytes | None
@@ -151,7 +170,7 @@ class AckEncoder:
         conv_index: int | None,
     ) -> bytes:
         """A MIMCPacket with the ack of ``packet_id``, every field that official clients read present."""
-        number, time = varint(sequence), varint_of_time(timestamp)
+        number, time = varint_of_sequence(sequence), varint_of_time(timestamp)
         ack = b"".join(
             (
                 b"\x0a",
@@ -169,7 +188,7 @@ class AckEncoder:
             )
         )
         if conv_index is not None:
-            ack += b"\x48" + encode_varint(conv_index)
+            ack += b"\x48" + LENGTH[conv_index]
         return b"".join(
             (
                 b"\x0a",

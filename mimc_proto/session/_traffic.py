@@ -152,7 +152,11 @@ class Traffic(Lifecycle):
         if groups.ping_at is not None and now >= groups.ping_at:
             for ping in groups.pings(now):
                 self._say(link, ping)
-        if self._probed is not None and len(inbox.seen) > MOST_UNCONFIRMED and link.pings == self._pings_before_ack:
+        if (
+            self._probed is not None
+            and len(inbox.seen.known) > MOST_UNCONFIRMED
+            and link.pings == self._pings_before_ack
+        ):
             link.ping(now)
 
     def _probe(self, link: ClientConnection) -> None:

@@ -90,18 +90,18 @@ class Inbox:
 
     def on_list(self, event: ListReceived) -> MessagesDelivered | None:
         """A list; None if there is nothing in it to deliver, or if it was dropped."""
-        seen, dropped = self.seen, self.dropped
+        known, dropped = self.seen.known, self.dropped
         packets, skipped = event.packets, event.skipped
         if dropped is not None and _lowest(packets, skipped, event.max_sequence) > dropped:
             return None
         self.pull_answered = True
-        fresh = [packet for packet in packets if packet.sequence not in seen]  # type: ignore[operator]  # all have one
-        odd = [packet for packet in skipped if packet.sequence is None or packet.sequence not in seen]
+        fresh = [packet for packet in packets if packet.sequence not in known]
+        odd = [packet for packet in skipped if packet.sequence is None or packet.sequence not in known]
         count = len(fresh) + len(odd)
         size = sum([len(packet.body.payload) for packet in fresh])  # type: ignore[union-attr, misc]  # all are messages
         if odd:
             size += sum(map(_weight, odd))
-        if count and not (self._stored.fits(count, size) and len(seen) <= self._config.max_remembered):
+        if count and not (self._stored.fits(count, size) and len(known) <= self._config.max_remembered):
             first = _lowest(fresh, odd, event.max_sequence)
             self.dropped = first if dropped is None else min(dropped, first)
             if self.ack_due is not None and self.ack_due >= self.dropped:
@@ -111,9 +111,7 @@ class Inbox:
         if not count:
             self._settled(event.max_sequence)
             return None
-        for packet in (*fresh, *odd) if odd else fresh:
-            if packet.sequence is not None:
-                seen.add(packet.sequence)
+        self.seen.add([packet.sequence for packet in (*fresh, *odd) if packet.sequence is not None])
         receipt = self._deliver(_Delivery(self._stored, count, size, event.max_sequence, False), ordered=True)
         return MessagesDelivered(
             receipt=receipt, messages=tuple([to_message(packet) for packet in fresh]), skipped=tuple(odd)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from itertools import islice, takewhile
 from typing import Generic, TypeVar
 
@@ -21,23 +21,18 @@ class Seen:
     when an acknowledgement that covers it was followed, on its link, by a request that was answered.
     """
 
-    __slots__ = ("_confirmed", "_known", "_least")
+    __slots__ = ("_confirmed", "_least", "known")
 
     def __init__(self, least: int) -> None:
         self._least = least
-        self._known: dict[int, None] = {}  # in the order of delivery
         self._confirmed = 0
+        self.known: dict[int, None] = {}
+        """Those that are remembered, in the order of delivery; to be looked at only."""
 
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def __contains__(self, sequence: int) -> bool:
-        return sequence in self._known
-
-    def add(self, sequence: int) -> None:
-        """It is delivered now."""
-        self._known[sequence] = None
-        if len(self._known) > self._least + AT_ONCE:
+    def add(self, sequences: Iterable[int]) -> None:
+        """They are delivered now."""
+        self.known.update(dict.fromkeys(sequences))
+        if len(self.known) > self._least + AT_ONCE:
             self._forget()
 
     def confirm(self, sequence: int) -> None:
@@ -47,10 +42,10 @@ class Seen:
 
     def _forget(self) -> None:
         """Drop from the front what is confirmed; several at once, because a dict's front is slow to reach."""
-        surplus = len(self._known) - self._least
+        surplus = len(self.known) - self._least
         confirmed = self._confirmed
-        for sequence in list(takewhile(lambda known: known <= confirmed, islice(self._known, max(surplus, 0)))):
-            del self._known[sequence]
+        for sequence in list(takewhile(lambda known: known <= confirmed, islice(self.known, max(surplus, 0)))):
+            del self.known[sequence]
 
 
 class Recent(Generic[K]):

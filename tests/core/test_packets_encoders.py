@@ -11,7 +11,7 @@ from support.strategies import BYTES, INT32, INT64, SCALARS, STRING, UINT64, mut
 
 from mimc_proto.errors import PacketError, RemoteProtocolError
 from mimc_proto.framing import join_body, split_body
-from mimc_proto.packets import Direction, Group, Header, P2PMessage, P2TMessage, Packet, PacketAck, User
+from mimc_proto.packets import Direction, Group, Header, P2PMessage, P2TMessage, Packet, PacketAck, SequenceAck, User
 from mimc_proto.packets.encoders import AckEncoder, HeaderTemplate, MessageEncoder
 
 texts = SCALARS[STRING]
@@ -215,6 +215,16 @@ def test_a_message_to_a_group_is_written_as_the_schema_writes_it(
     encoded = MessageEncoder(sender, package).p2t(
         packet_id.encode(), topic_id, payload, is_store, None if biz_type is None else biz_type.encode()
     )
+    assert encoded == Packet(packet_id=packet_id, package=package, body=body).encode()
+
+
+@given(senders, texts, texts, st.integers(0, (1 << 63) - 1))
+@example(User(app_id=0, account="", uuid=0, resource=""), "", "m", 0)
+def test_a_sequence_ack_is_written_as_the_schema_writes_it(
+    sender: User, package: str, packet_id: str, sequence: int
+) -> None:
+    body = SequenceAck(uuid=sender.uuid, resource=sender.resource, sequence=sequence, app_id=sender.app_id)
+    encoded = MessageEncoder(sender, package).sequence_ack(packet_id.encode(), sequence)
     assert encoded == Packet(packet_id=packet_id, package=package, body=body).encode()
 
 

@@ -146,6 +146,29 @@ def test_a_message_has_a_recipient(wrong: Any) -> None:
     assert caught.value.where == "P2PMessage.recipient"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        SequenceAck(sequence=9, uuid=5),
+        SequenceAck(sequence=9, resource="tv"),
+        SequenceAck(sequence=9, app_id=5),
+        SequenceAck(sequence=9, unknown=b"\x90\x06\x01"),
+        SequenceAck(sequence=-1),
+        SequenceAck(sequence=(1 << 63) - 1),
+    ],
+)
+def test_a_sequence_ack_says_what_it_was_given(body: SequenceAck) -> None:
+    own = SequenceAck(uuid=UUID, resource=RESOURCE, app_id=APP_ID, sequence=0)
+    given = {name: value for name, value in zip(body.field_names, body, strict=True) if value is not None}
+    assert encoded(body).body == own.replace(**given)
+
+
+@pytest.mark.parametrize("sequence", [1 << 63, -(1 << 63) - 1, "9", 1.0])
+def test_a_sequence_ack_of_what_is_no_sequence_is_refused(sequence: Any) -> None:
+    with pytest.raises(LocalProtocolError, match="sequence"):
+        encoder().encode(SequenceAck(sequence=sequence), "m1")
+
+
 @pytest.mark.parametrize("body", [SequenceAck(sequence=9), Pull()], ids=["SequenceAck", "Pull"])
 def test_an_ack_and_a_pull_get_the_users_identity(body: Request) -> None:
     own = {"uuid": UUID, "resource": RESOURCE, "app_id": APP_ID}

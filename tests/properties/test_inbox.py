@@ -149,7 +149,7 @@ class HonestServer(RuleBasedStateMachine):
     def the_marks_hold(self) -> None:
         """Of messages and bytes; and what is kept of them is no more than there is."""
         assert fits([*self.hands.values()])
-        assert len(self.inbox.seen) <= 40 + 7
+        assert len(self.inbox.seen.known) <= 40 + 7
 
     def teardown(self) -> None:
         """When the application goes on and the link holds, everything arrives, once."""
