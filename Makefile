@@ -15,7 +15,7 @@ LOWEST = $(shell $(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.
 
 .DEFAULT_GOAL := help
 SECONDS ?= 60
-.PHONY: help test demo prove fuzz bench bench-asyncio bench-adapters proto format test-compat clean
+.PHONY: help test demo prove fuzz bench bench-asyncio bench-adapters bench-compare proto format test-compat clean
 EXAMPLES ?= 1000
 
 help: ## this list
@@ -49,6 +49,10 @@ bench-asyncio: $(READY) ## the asyncio client against an acker on the other core
 
 bench-adapters: $(READY) ## the three adapters against the same
 	$(BIN)/python benchmarks/adapters.py
+
+bench-compare: $(READY) ## instructions an operation, against the record or BASE=<rev>; 1 if a figure has grown
+	@command -v valgrind >/dev/null || apt-get install --quiet --quiet --yes valgrind
+	$(BIN)/python benchmarks/instructions.py $(if $(BASE),--base $(BASE))
 
 proto: $(READY) ## make mimc_proto/pb/ from proto/
 	$(BIN)/python proto/generate.py
