@@ -132,7 +132,7 @@ def test_messages_of_a_client(framing: Framing, seed: int) -> None:
         to_user, payload, is_store = make.rng.random() < 0.5, make.payload(), make.rng.random() < 0.5
         biz_type = make.rng.choice((None, "", "TEXT", make.text()))
         options: dict[str, Any] = {"biz_type": biz_type, "is_store": is_store, "now": 0.0}
-        body = pb.MIMCP2PMessage() if to_user else pb.MIMCP2TMessage()
+        body: Any = pb.MIMCP2PMessage() if to_user else pb.MIMCP2TMessage()
         getattr(body, "from").CopyFrom(ME)
         if to_user:
             account = make.text()
@@ -168,7 +168,7 @@ REQUESTS: tuple[tuple[Any, int], ...] = (
 
 def filled(message: Any, packet_id: str) -> Any:
     """What a client's link adds to a request."""
-    if isinstance(message, (pb.MIMCSequenceAck, pb.PullMessageRequest)):
+    if type(message) in (pb.MIMCSequenceAck, pb.PullMessageRequest):
         for name, own in (("uuid", UUID), ("resource", RESOURCE), ("appId", APP_ID)):
             if not message.HasField(name):
                 setattr(message, name, own)

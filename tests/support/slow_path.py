@@ -83,7 +83,7 @@ class End:
 
     def frame(self, header: Any, payload: bytes = b"") -> bytes:
         """A frame."""
-        head = header.SerializeToString()
+        head: bytes = header.SerializeToString()
         if self.websocket:
             whole = struct.pack(">HHHHHI", MAGIC, 4, 3, 2, len(head), len(payload)) + head + payload
         else:
