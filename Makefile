@@ -8,15 +8,14 @@ READY := .venv/.ready
 PYTEST := pytest --numprocesses=auto --maxprocesses=4
 
 # What the tests import; grpcio-tools is not among them because it does not go with an old protobuf.
-TEST_TOOLS := anyio hypothesis pytest pytest-xdist trio uvloop
+TEST_TOOLS := anyio hypothesis pytest pytest-xdist schemathesis trio uvloop
 LOWEST = $(shell $(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	print(*(d.replace(">=", "==") for d in p["dependencies"] + sum(map(p["optional-dependencies"].get, \
 	("cli", "http", "proxy", "server", "trio", "websocket")), [])))')
 
 .DEFAULT_GOAL := help
 SECONDS ?= 60
-.PHONY: help test demo prove fuzz bench bench-asyncio bench-adapters bench-compare proto format test-compat clean
-EXAMPLES ?= 1000
+.PHONY: help test demo prove soak fuzz bench bench-asyncio bench-adapters bench-compare proto format test-compat clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -33,9 +32,11 @@ test: $(READY) ## every check that a change must pass
 demo: $(READY) ## a server and clients on this machine
 	$(BIN)/mimc demo
 
-prove: $(READY) ## property tests with EXAMPLES=1000 examples each, other ones in every run; a million messages
-	MIMC_EXAMPLES=$(EXAMPLES) $(BIN)/$(PYTEST) tests/transports/test_loads.py
-	MIMC_EXAMPLES=$(EXAMPLES) $(BIN)/$(PYTEST) -m hypothesis
+prove: $(READY) ## the long runs: models, floods, attacks, kills, fuzzing, simulation, soak; resumable; STAGES="..." for some
+	$(BIN)/python tools/prove.py $(STAGES)
+
+soak: $(READY) ## a server and users on all adapters for SOAK=3600 seconds, and what happens to their memory
+	$(BIN)/python tools/soak.py --seconds $(or $(SOAK),3600)
 
 fuzz: $(READY) ## every fuzz target for SECONDS=60 each (TARGETS="..." for some); findings and coverage
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
@@ -67,7 +68,7 @@ test-compat: .venv-lowest/.ready .venv-newest/.ready ## the tests with the lowes
 
 clean: ## remove everything that make has made
 	rm -rf .venv .venv-lowest .venv-newest build dist .coverage .coverage.* htmlcov
-	rm -rf .fuzz .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .fuzz .hypothesis .prove .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml
