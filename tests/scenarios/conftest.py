@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from mimc_server.testing import LoopbackService
 from support.official.client import Stage, WebStage
-from support.official.web_gate import listening_for_browsers
+
+from mimc_proto import Framing
 
 
 @pytest.fixture
@@ -25,5 +26,5 @@ async def stage() -> AsyncIterator[Stage]:
 @pytest.fixture
 async def web_stage() -> AsyncIterator[WebStage]:
     """The same, and its address for browsers."""
-    async with LoopbackService() as service, listening_for_browsers(service._running()) as address:
-        yield WebStage(service, address)
+    async with LoopbackService() as service:
+        yield WebStage(service, await service._running().listen("127.0.0.1", 0, framing=Framing.WEBSOCKET))

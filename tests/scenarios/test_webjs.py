@@ -11,11 +11,10 @@ from support.official.client import WebStage, online
 from support.official.cpp import Cpp
 from support.official.java import Java
 from support.official.recorded import RecordedService, answer_to
-from support.official.web_gate import listening_for_browsers
 from support.official.webjs import USER_AGENT, WebJs, WebJsPeer
 from support.vectors import load
 
-from mimc_proto import pb
+from mimc_proto import Framing, pb
 from mimc_proto.packets import (
     P2PMessage,
     P2TMessage,
@@ -89,7 +88,8 @@ def check_like(mine: Packet, web: WebJs, name: str) -> None:
 async def test_its_recorded_frames_from_conn_to_the_end_of_its_group() -> None:
     """All that there are, unmodified; alice's BIND is in the recording, bob's is made here."""
     recorded = recorded_service()
-    async with recorded.running(), listening_for_browsers(recorded.runner) as address:
+    async with recorded.running():
+        address = await recorded.runner.listen("127.0.0.1", 0, framing=Framing.WEBSOCKET)
         stage = WebStage(recorded, address)
         bob, alice = recorded_client(stage, "bob"), recorded_client(stage, "alice")
         bob.peer.token = "of bob"
