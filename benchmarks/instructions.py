@@ -93,12 +93,13 @@ def count(root: Path) -> dict[str, float]:
         counted: list[tuple[str, int]] = json.loads(done.stdout)
         # Part 2n + 2 ends with the second mark of figure n; what comes before the first mark is not of interest.
         return {
-            name: _total(out.with_name(f"part.{2 * number + 2}")) / operations
+            name: total(out.with_name(f"part.{2 * number + 2}")) / operations
             for number, (name, operations) in enumerate(counted)
         }
 
 
-def _total(part: Path) -> int:
+def total(part: Path) -> int:
+    """The instructions in a part that callgrind wrote."""
     found = re.search(r"^totals: (\d+)$", part.read_text(errors="replace"), re.MULTILINE)
     if found is None:
         raise SystemExit(f"expected a line with totals in what callgrind wrote, found none in {part.name}")

@@ -62,6 +62,10 @@ class Applications:
         """Serve it from now on, in place of the one that had its id."""
         self._by_id[application.app_id] = application
 
+    def remove(self, app_id: int) -> None:
+        """Serve it no more; without effect if it is not there."""
+        self._by_id.pop(app_id, None)
+
     def get(self, app_id: int) -> Application | None:
         """The application with this id."""
         return self._by_id.get(app_id)

@@ -1,11 +1,20 @@
-"""The sockets that frontends of all kinds listen on."""
+"""The sockets that are listened on."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
-__all__ = ["listening_socket"]
+__all__ = ["listening_socket", "short_path"]
+
+LONGEST = 103
+"""Bytes of a Unix socket's path that every system takes."""
+
+OPEN_FILES = Path("/proc/self/fd")
 
 
 async def listening_socket(host: str, port: int, backlog: int | None = None) -> tuple[socket.socket, tuple[str, int]]:
@@ -21,3 +30,16 @@ async def listening_socket(host: str, port: int, backlog: int | None = None) -> 
     sock.setblocking(False)
     bound_host, bound_port = sock.getsockname()[:2]
     return sock, (bound_host, bound_port)
+
+
+@contextlib.contextmanager
+def short_path(path: Path) -> Iterator[str]:
+    """The path of a socket as systems take it, while the block lasts: they take only short ones. Raises `OSError`."""
+    if len(os.fsencode(path)) <= LONGEST or not OPEN_FILES.exists():
+        yield os.fspath(path)  # too long for the system, its own error says so
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield os.fspath(OPEN_FILES / str(folder) / path.name)
+    finally:
+        os.close(folder)

@@ -447,7 +447,7 @@ class ServiceModel(RuleBasedStateMachine):
             inbox = session._inbox
             assert inbox._stored.count <= max(HIGH, WINDOW)
             assert len(inbox._order) <= 2 * WINDOW + 2
-            assert len(inbox.seen) <= CONFIG.max_remembered + WINDOW
+            assert len(inbox.seen.known) <= CONFIG.max_remembered + WINDOW
         for info in self.world.sessions():
             assert info.waiting <= WINDOW
 

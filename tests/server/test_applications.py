@@ -80,3 +80,11 @@ def test_an_application_that_is_added_again_replaces_the_first() -> None:
     served.add(application(app_secret="a new one"))
     assert served.with_secret(APP, "key", "secret") is None
     assert served.with_secret(APP, "key", "a new one") is not None
+
+
+def test_an_application_that_was_removed_is_not_served() -> None:
+    served = Applications([application()])
+    served.remove(APP)
+    served.remove(APP)
+    assert list(served) == []
+    assert served.package_of(APP) is None

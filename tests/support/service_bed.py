@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from mimc_server.router import MemoryRouter
 from mimc_server.service import Hint, Service, ServiceConfig, ServiceEvent, StoreRequest
 from mimc_server.store import Group as StoredGroup
-from mimc_server.store import Kind, Member, MemoryStore, NewMessage, StoreError
+from mimc_server.store import Kind, Member, MemoryStore, NewMessage, Store, StoreError
 from mimc_server.tokens import TokenIssuer
 
 from mimc_proto import ClientConnection, ClientState, Credentials, Framing
@@ -42,9 +42,11 @@ E = TypeVar("E")
 class Town:
     """One store, any number of nodes, and a clock."""
 
-    def __init__(self, config: ServiceConfig | None = None, *, lifetime: float = 86_400.0) -> None:
+    def __init__(
+        self, config: ServiceConfig | None = None, *, lifetime: float = 86_400.0, store: Store | None = None
+    ) -> None:
         self.now = 0.0
-        self.store = MemoryStore()
+        self.store = store if store is not None else MemoryStore()
         self.rng = random.Random(1)
         self.tokens = TokenIssuer(b"a secret of the issuer", lifetime, self.rng)
         self.router = MemoryRouter()

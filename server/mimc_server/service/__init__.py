@@ -26,6 +26,7 @@ from .hints import (
     UcLeft,
 )
 from .links import TokenVerifier
+from .load import ServiceLoad
 from .requests import (
     Acknowledge,
     Append,
@@ -75,6 +76,7 @@ __all__ = [
     "Service",
     "ServiceConfig",
     "ServiceEvent",
+    "ServiceLoad",
     "SessionEnded",
     "SessionInfo",
     "StoreFailed",

@@ -72,12 +72,13 @@ class _Limits(_Checked):
 class ServiceConfig(_Limits):
     """Settings of a `Service`; raises `LocalProtocolError` that names what is out of range.
 
-    ``link`` are the settings of every link, ``host`` the name in the answers to CONN. The largest message has to fit a
-    list, and a list the room of a link (``link.max_pending_bytes``).
+    ``link`` are the settings of every link. The largest message has to fit a list, and a list the room of a link
+    (``link.max_pending_bytes``).
     """
 
     link: ServerConfig = dataclasses.field(default_factory=ServerConfig)
     host: str = "mimc"
+    """The name in the answers to CONN."""
     account_rate: int | None = 1000
     """Messages a second that all sessions of an account together may send in the long run, of any kind; what comes
     faster is refused with `AckCode.TOO_MANY`. None or 0: no limit. A person sends a few a second, and no client of ours

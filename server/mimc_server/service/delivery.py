@@ -13,7 +13,6 @@ from mimc_proto.packets.lists import ListItem, group_side, list_item, user_side
 
 from ..store import InboxMessage, InboxPage, Kind, NewMessage, Stored, StoreError
 from .config import ENVELOPE, NEVER
-from .events import Dropped
 from .links import Core, Flow, Session
 from .requests import Backlog, ReadInbox
 
@@ -198,8 +197,7 @@ class Delivery:
         return True
 
     def _dropped(self, session: Session, error: LocalProtocolError) -> None:
-        event = Dropped(uuid=session.uuid, resource=session.resource, what="PacketList", error=error)
-        self._core.events.append(event)
+        self._core.dropped(session, "PacketList", error)
 
     def _forget(self, session: Session, position: int) -> None:
         """A message will never be acknowledged: it takes no room."""

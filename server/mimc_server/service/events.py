@@ -8,7 +8,7 @@ from mimc_proto._record import Record
 from mimc_proto.errors import MimcError
 from mimc_proto.events import CloseReason
 
-from ..store import AckCode
+from ..store import AckCode, Kind
 
 __all__ = [
     "CallbackFailed",
@@ -58,6 +58,7 @@ class LoggedIn(Record):
     uuid: int
     resource: str
     epoch: int
+    peer: str = ""
 
 
 class LoginRefused(Record):
@@ -67,6 +68,7 @@ class LoginRefused(Record):
     link_id: int
     reason: str
     description: str = ""
+    peer: str = ""
 
 
 class LoggedOut(Record):
@@ -74,6 +76,7 @@ class LoggedOut(Record):
 
     __slots__ = ()
     link_id: int
+    account: str
     uuid: int
     resource: str
     reason: EndReason
@@ -83,9 +86,11 @@ class MessageRefused(Record):
     """A message was not taken; the sender was told so."""
 
     __slots__ = ()
+    account: str
     uuid: int
     resource: str
     packet_id: str
+    kind: Kind
     code: AckCode
 
 
@@ -104,6 +109,7 @@ class Dropped(Record):
     """
 
     __slots__ = ()
+    account: str
     uuid: int
     resource: str
     what: str

@@ -69,6 +69,8 @@ class OnlineAcked(Record):
     app_id: int
     uuid: int
     resource: str
+    receiver: int
+    """The uuid of who says so."""
     packet_id: str
     code: int
     error_message: str | None

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from mimc_proto import ServerConnection
 from mimc_proto._answers import Answer
 from mimc_proto.errors import LocalProtocolError, QueueFull
-from mimc_proto.events import BindRequested
+from mimc_proto.events import BindRequested, CloseReason
 from mimc_proto.packets.lists import ListItem
 
 from ..store import Member, StoreError
@@ -49,7 +49,18 @@ class TokenVerifier(Protocol):
 class Link:
     """One connection."""
 
-    __slots__ = ("alarm", "challenge", "claiming", "connection", "displaced", "id", "next_bind", "peer", "session")
+    __slots__ = (
+        "alarm",
+        "challenge",
+        "claiming",
+        "closed",
+        "connection",
+        "displaced",
+        "id",
+        "next_bind",
+        "peer",
+        "session",
+    )
 
     def __init__(self, link_id: int, peer: str, challenge: str, connection: ServerConnection, alarm: Alarm) -> None:
         self.id = link_id
@@ -62,6 +73,8 @@ class Link:
         """Whether the store is asked about a BIND of this link."""
         self.next_bind: BindRequested | None = None
         """What came meanwhile."""
+        self.closed: CloseReason | None = None
+        """Why it ended."""
         self.displaced: Key | None = None
         """What another link took over from this one."""
 
@@ -107,6 +120,7 @@ class Session:
         "member",
         "needs",
         "noticed",
+        "online_sent",
         "package",
         "previous_node",
         "pull",
@@ -152,6 +166,8 @@ class Session:
         """Requests about unlimited groups that wait for the store."""
         self.topics: dict[int, Presence] = {}
         """Unlimited groups it is online in."""
+        self.online_sent: dict[str, int] = {}
+        """Packet ids of its newest online messages, and the uuids of their receivers, who alone may answer them."""
         self.looked_up = 0
         """The last group that the store was asked about for a PING: the next one asks about those after it."""
 
@@ -198,6 +214,11 @@ class Core:
         self._callbacks[request.request_id] = callback
         self.requests.append(request)
 
+    @property
+    def asked(self) -> int:
+        """How much is asked and not answered."""
+        return len(self._callbacks)
+
     def answered(self, request_id: int, answer: object) -> None:
         """Ignored if nothing of this id is asked."""
         callback = self._callbacks.pop(request_id, None)
@@ -243,7 +264,7 @@ class Core:
         try:
             link.connection.send(body, now=self.now, packet_id=packet_id, timestamp=timestamp)
         except LocalProtocolError as error:
-            self.dropped(session, body, error)
+            self.dropped(session, type(body).__name__, error)
             return False
         self.dirty[link.id] = None
         return True
@@ -253,14 +274,15 @@ class Core:
         waiting, half = session.link.connection.pending, self.config.link.max_pending // 2
         if waiting > half:
             problem = f"{waiting} packets wait; beyond {half} (half of max_pending) only acks and stored messages may"
-            self.dropped(session, body, QueueFull(problem, where="send"))
+            self.dropped(session, type(body).__name__, QueueFull(problem, where="send"))
         else:
             self.push(session, body, packet_id, timestamp)
 
-    def dropped(self, session: Session, body: Answer, error: LocalProtocolError) -> None:
+    def dropped(self, session: Session, what: str, error: LocalProtocolError) -> None:
         """Tell that a packet does not reach a session."""
-        what = type(body).__name__
-        self.events.append(Dropped(uuid=session.uuid, resource=session.resource, what=what, error=error))
+        who = session.member
+        event = Dropped(account=who.account, uuid=who.uuid, resource=session.resource, what=what, error=error)
+        self.events.append(event)
 
 
 def _nothing() -> None:

@@ -157,7 +157,7 @@ class Login:
         core = self._core
         link.connection.refuse_bind(reason, description, now=core.now)
         core.changed(link)
-        core.events.append(LoginRefused(link_id=link.id, reason=str(reason), description=description))
+        core.events.append(LoginRefused(link_id=link.id, reason=str(reason), description=description, peer=link.peer))
         self._end(link, EndReason.REFUSED)
 
     # ---------------------------------------------------------------------------------------------------- sessions
@@ -189,6 +189,7 @@ class Login:
                 uuid=session.uuid,
                 resource=session.resource,
                 epoch=session.epoch,
+                peer=link.peer,
             )
         )
         self._delivery.bound(session)
@@ -241,7 +242,15 @@ class Login:
         self._left(session)
         if reason is not EndReason.TAKEN_OVER:
             self._release(session.key, session.epoch, session.previous_node)
-        core.events.append(LoggedOut(link_id=link.id, uuid=session.uuid, resource=session.resource, reason=reason))
+        core.events.append(
+            LoggedOut(
+                link_id=link.id,
+                account=session.member.account,
+                uuid=session.uuid,
+                resource=session.resource,
+                reason=reason,
+            )
+        )
 
     def _release(self, key: Key, epoch: int, previous_node: str) -> None:
         core = self._core

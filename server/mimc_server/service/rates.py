@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 __all__ = ["Rates"]
 
 
@@ -17,9 +19,9 @@ class Rates:
     def __init__(self, rate: float, burst: int) -> None:
         self._interval = 1.0 / rate
         self._most = (burst - 1) * self._interval + 1e-6  # floats lose a little of a token that is there in time
-        self._full_at: dict[int, float] = {}
+        self._full_at: dict[Hashable, float] = {}
 
-    def take(self, key: int, now: float) -> bool:
+    def take(self, key: Hashable, now: float) -> bool:
         """Whether there was a token in this bucket; now it is taken."""
         full_at = self._full_at.get(key, now)
         if full_at < now:

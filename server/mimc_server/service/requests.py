@@ -12,6 +12,7 @@ from typing import Any
 from mimc_proto._record import Record
 
 from ..store import (
+    AckCode,
     Acknowledgement,
     Appended,
     Claim,
@@ -209,7 +210,11 @@ class CheckMembership(_Request):
 
 
 class ChangeMembership(_Request):
-    """Have a user join or leave an unlimited group."""
+    """Have a user join or leave an unlimited group.
+
+    Of groups of other applications the answers tell nothing: it is as if there were none, and who is in no such group
+    has left it.
+    """
 
     __slots__ = ()
     uuid: int
@@ -217,8 +222,14 @@ class ChangeMembership(_Request):
     joins: bool
 
     def _perform(self, store: Store, wall_ms: int) -> Refused | None:
-        change = store.add_members if self.joins else store.remove_members
-        return change(self.topic_id, [self.uuid], unlimited=True)
+        if not self.joins:
+            if not store.is_member(self.topic_id, self.uuid, unlimited=True):
+                return None
+            return store.remove_members(self.topic_id, [self.uuid], unlimited=True)
+        refused = store.add_members(self.topic_id, [self.uuid], unlimited=True)
+        if refused is not None and refused.code is AckCode.BAD_REQUEST:  # the user is none of its application's
+            return Refused(code=AckCode.NO_SUCH_GROUP, message=f"there is no group {self.topic_id}")
+        return refused
 
 
 class TidyStore(_Request):

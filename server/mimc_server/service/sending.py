@@ -29,6 +29,9 @@ __all__ = ["Sending"]
 MAX_ANSWERED = 8192
 """Bytes of the longest packet id that an ack can repeat."""
 
+MOST_UNANSWERED = 1024
+"""Online messages of a session whose answers are still taken: its client waits ten seconds for them."""
+
 OVERHEAD = 256
 """What a message that waits takes beside its payload, in bytes."""
 
@@ -66,6 +69,9 @@ class Sending:
         self._bytes = 0
         self._of_account: dict[int, list[int]] = {}  # count and bytes that wait
         self._running = 0
+        self.stored = [0] * (max(Kind) + 1)
+        """Messages so far, by kind; `repeated` are those that had been stored before."""
+        self.repeated = 0
         self._told: deque[tuple[Answered, Appended]] = deque()
         self._acks: dict[tuple[int, str, int], tuple[Session, int]] = {}
         self._acknowledging = self._acks_failed = False
@@ -76,6 +82,11 @@ class Sending:
             message=f"expected at most {config.account_rate} messages a second of an account (account_rate), and"
             f" {config.account_burst} at once (account_burst): send again, more slowly",
         )
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Messages that wait for the store, or that it is storing, and their bytes."""
+        return len(self._queue) + self._running, self._bytes
 
     # ---------------------------------------------------------------------------------------------------- messages
 
@@ -115,12 +126,13 @@ class Sending:
         else:
             refused = self._check(packet_id, kind, target, payload, biz_type)
         if refused is None:
-            fields = (session.app_id, session.member, session.resource, session.epoch, packet_id, kind, target)
-            message = new_record(NewMessage, (*fields, payload, biz_type, is_store))
+            app_id, member, resource, epoch = session.app_id, session.member, session.key[1], session.epoch
+            fields = (app_id, member, resource, epoch, packet_id, kind, target, payload, biz_type, is_store)
+            message = new_record(NewMessage, fields)
             if self._enqueue(_Waiting(message, session, answer_id, None)):
                 return
             refused = _TOO_MANY
-        self._answer(session, answer_id, refused)
+        self._answer(session, answer_id, refused, kind)
 
     def _check(
         self, packet_id: str, kind: Kind, target: str | int | None, payload: bytes, biz_type: str | None
@@ -176,15 +188,18 @@ class Sending:
         self._queue.append(waiting)
         return True
 
-    def _settle(self, waiting: _Waiting) -> None:
-        size = len(waiting.message.payload) + OVERHEAD
-        self._bytes -= size
-        uuid = waiting.message.sender.uuid
-        of_account = self._of_account[uuid]
-        of_account[0] -= 1
-        of_account[1] -= size
-        if not of_account[0]:
-            del self._of_account[uuid]
+    def _settle(self, batch: list[_Waiting]) -> None:
+        """These wait no more."""
+        accounts = self._of_account
+        for waiting in batch:
+            message = waiting.message
+            size, uuid = len(message.payload) + OVERHEAD, message.sender.uuid
+            self._bytes -= size
+            of_account = accounts[uuid]
+            of_account[0] -= 1
+            of_account[1] -= size
+            if not of_account[0]:
+                del accounts[uuid]
 
     # ------------------------------------------------------------------------------------------------------ commit
 
@@ -213,23 +228,30 @@ class Sending:
             answers = [_FAILED] * len(batch)
         else:
             answers = answer
+        self._settle(batch)
         new = []
         for waiting, appended in zip(batch, answers, strict=True):
-            self._settle(waiting)
             session = waiting.session
             if session is not None:
                 self._answer(session, waiting.packet_id, appended, waiting.message.kind)
             else:
                 assert waiting.answered is not None  # one of the two wants to know
                 self._told.append((waiting.answered, appended))
-            if type(appended) is Stored and not appended.repeated:
+            if type(appended) is not Stored:
+                continue
+            if appended.repeated:
+                self.repeated += 1
+            else:
+                self.stored[waiting.message.kind] += 1
                 new.append((waiting.message, appended))
+                if waiting.message.kind is _ONLINE and session is not None:
+                    _await_answers(session, waiting.message, appended)
         if new:
             items = tuple(new)
             core.tell(Committed(items=items))
             self._fan_out(items)
 
-    def _answer(self, session: Session, packet_id: str, appended: Appended, kind: Kind = Kind.P2P) -> None:
+    def _answer(self, session: Session, packet_id: str, appended: Appended, kind: Kind) -> None:
         """PACKET_ACK. For online messages only a refusal: their senders wait for the receiver's answer instead."""
         core, link = self._core, session.link
         if link.session is not session:
@@ -241,13 +263,13 @@ class Sending:
                 try:
                     link.connection.send(ack, now=core.now)
                 except LocalProtocolError as error:
-                    core.dropped(session, ack, error)
+                    core.dropped(session, "PacketAck", error)
                 core.dirty[link.id] = None
             return
         assert isinstance(appended, Refused)
-        self._refuse(session, packet_id, appended)
+        self._refuse(session, packet_id, appended, kind)
 
-    def _refuse(self, session: Session, packet_id: str, refused: Refused) -> None:
+    def _refuse(self, session: Session, packet_id: str, refused: Refused, kind: Kind) -> None:
         core = self._core
         core.push(
             session,
@@ -256,7 +278,14 @@ class Sending:
             ),
         )
         core.events.append(
-            MessageRefused(uuid=session.uuid, resource=session.resource, packet_id=packet_id, code=refused.code)
+            MessageRefused(
+                account=session.member.account,
+                uuid=session.uuid,
+                resource=session.resource,
+                packet_id=packet_id,
+                kind=kind,
+                code=refused.code,
+            )
         )
         if refused.code is _TAKEN_OVER:  # a hint was lost: the session has ended without knowing it
             self._login.displaced(session, session.epoch + 1)
@@ -311,6 +340,15 @@ class Sending:
             self._rates.forget_full(self._core.now)
         if self._acks_failed:
             self._acks_failed = self._acknowledging = False
+
+
+def _await_answers(session: Session, message: NewMessage, stored: Stored) -> None:
+    """Who may answer an online message is settled when it is carried on, or whoever guesses its id could."""
+    sent = session.online_sent
+    for delivery in stored.deliveries:
+        sent[message.packet_id] = delivery.receiver
+    if len(sent) > MOST_UNANSWERED:
+        del sent[next(iter(sent))]
 
 
 def _fits(text: str, most: int) -> bool:

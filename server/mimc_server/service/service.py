@@ -9,7 +9,7 @@ from mimc_proto import Framing, ServerConnection
 from mimc_proto._checks import check_text, later
 from mimc_proto._record import Record
 from mimc_proto.errors import MimcError, RemoteProtocolError, shown_name
-from mimc_proto.events import BindRequested, Ignored, LinkClosed, PacketReceived, ServerEvent, Unbound
+from mimc_proto.events import BindRequested, CloseReason, Ignored, LinkClosed, PacketReceived, ServerEvent, Unbound
 from mimc_proto.packets import (
     BadPacket,
     OnlineMessage,
@@ -37,6 +37,7 @@ from .hints import (
     UcLeft,
 )
 from .links import Core, Link, Session, TokenVerifier
+from .load import ServiceLoad
 from .login import Login
 from .requests import StoreRequest
 from .sending import Sending
@@ -147,13 +148,16 @@ class Service:
         self._handle(link, error)
         self._done()
 
-    def link_lost(self, link_id: int, now: float, wall_ms: int) -> None:
-        """The connection is gone, whoever closed it."""
+    def link_lost(self, link_id: int, now: float, wall_ms: int, *, failed: bool = False) -> None:
+        """The connection is gone, whoever closed it; ``failed``: this side could not write."""
         self._tick(now, wall_ms)
         link = self._core.links.pop(link_id, None)
         if link is None:
             return
-        link.connection.receive_eof(self._core.now)
+        if failed:
+            link.connection.send_failed(self._core.now)
+        else:
+            link.connection.receive_eof(self._core.now)
         self._handle(link)
         self._core.unbound.pop(link_id, None)
         self._core.dirty.pop(link_id, None)
@@ -178,6 +182,16 @@ class Service:
         """None, or the time by which to flush and close: `ServerConnection.close_expected`."""
         link = self._core.links.get(link_id)
         return None if link is None else link.connection.close_expected()
+
+    def close_reason(self, link_id: int) -> CloseReason | None:
+        """Why a link is to be closed; None if it is not, or is not there."""
+        link = self._core.links.get(link_id)
+        return None if link is None else link.closed
+
+    def max_body(self, link_id: int) -> int:
+        """`ServerConnection.max_body`; 0 for a link that is not there."""
+        link = self._core.links.get(link_id)
+        return 0 if link is None else link.connection.max_body
 
     def writable(self) -> list[int]:
         """The links that got something to write or are to be closed, since the last call."""
@@ -283,6 +297,23 @@ class Service:
             for session in self._core.sessions.values()
         ]
 
+    def load(self) -> ServiceLoad:
+        """How much there is to do on this node, and what was done since the start."""
+        core, sending = self._core, self._sending
+        waiting, waiting_bytes = sending.waiting
+        return ServiceLoad(
+            links=len(core.links),
+            unbound=len(core.unbound),
+            sessions=len(core.sessions),
+            users=len(core.users),
+            unlimited_groups=self._unlimited.groups,
+            waiting=waiting,
+            waiting_bytes=waiting_bytes,
+            requests=core.asked,
+            stored=tuple(sending.stored),
+            repeated=sending.repeated,
+        )
+
     def kick(
         self, uuid: int, resource: str | None, reason: str, now: float, wall_ms: int, description: str = ""
     ) -> None:
@@ -358,6 +389,7 @@ class Service:
             elif isinstance(event, Unbound):
                 self._login.ended(link, EndReason.LOGGED_OUT)
             elif isinstance(event, LinkClosed):
+                link.closed = event.reason
                 self._login.ended(link, EndReason.LINK_ENDED)
                 core.unbound.pop(link.id, None)
                 core.events.append(LinkEnded(link_id=link.id, peer=link.peer, reason=event.reason, error=error))

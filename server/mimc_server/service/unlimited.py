@@ -155,6 +155,11 @@ class Unlimited:
         count = self.online(session.app_id, topic or 0)
         self._core.push(session, UcOnlineUsersAnswer(group=group, user_count=count), packet_id)
 
+    @property
+    def groups(self) -> int:
+        """Groups in which somebody is online on this node, or has been a short time ago."""
+        return len(self._online)
+
     def online(self, app_id: int, topic: int) -> int:
         """Users, not sessions, who are online on this node."""
         return len({member.uuid for member in self._members(app_id, topic)})
@@ -259,6 +264,7 @@ class Unlimited:
             app_id=session.app_id,
             uuid=ack.uuid,
             resource=ack.resource,
+            receiver=session.uuid,
             packet_id=ack.packet_id,
             code=ack.code,
             error_message=(ack.error_message or "")[: MAX_TEXT // 4] or None,
@@ -272,6 +278,8 @@ class Unlimited:
         session = core.sessions.get((hint.uuid, hint.resource))
         if session is None or session.app_id != hint.app_id:
             return False
+        if session.online_sent.get(hint.packet_id) != hint.receiver:  # the message was not for who answers it
+            return True
         body = OnlineMessageAck(packet_id=hint.packet_id, code=hint.code, error_message=hint.error_message)
         core.push_if_room(session, body, hint.packet_id, None)
         return True

@@ -9,6 +9,7 @@ from .contract import (
     Conversation,
     Delivery,
     Group,
+    GroupSummary,
     HistoryMessage,
     InboxMessage,
     InboxPage,
@@ -24,7 +25,7 @@ from .contract import (
     UnknownUser,
 )
 from .memory import MemoryStore
-from .sqlite import SqliteStore
+from .sqlite import Snapshot, SqliteStore
 
 __all__ = [
     "AckCode",
@@ -34,6 +35,7 @@ __all__ = [
     "Conversation",
     "Delivery",
     "Group",
+    "GroupSummary",
     "HistoryMessage",
     "InboxMessage",
     "InboxPage",
@@ -42,6 +44,7 @@ __all__ = [
     "MemoryStore",
     "NewMessage",
     "Refused",
+    "Snapshot",
     "SqliteStore",
     "Statistics",
     "Store",

@@ -30,6 +30,7 @@ __all__ = [
     "Conversation",
     "Delivery",
     "Group",
+    "GroupSummary",
     "HistoryMessage",
     "InboxMessage",
     "InboxPage",
@@ -223,6 +224,17 @@ class Group(Record):
     members: tuple[Member, ...] = ()
 
 
+class GroupSummary(Record):
+    """A group of either kind without its members; ``size`` counts them, the owner among them."""
+
+    __slots__ = ()
+    topic_id: int
+    unlimited: bool
+    owner: Member
+    name: str
+    size: int
+
+
 class Conversation(Record):
     """What a history is of: two users (P2P; ``one`` and ``other`` are their uuids, in any order, and may be the same),
     or a group (P2T, UNLIMITED; ``one`` is its id, ``other`` 0)."""
@@ -271,8 +283,9 @@ class Store(Protocol):
         """Calls inside are committed together when it is left: one wait for the medium in place of many.
 
         What they returned holds only then. If the medium fails in a call or at the end, that raises `StoreError`, all
-        calls are undone, and those that follow in the same transaction raise it again. A `StoreFull` or an
-        `UnknownUser` is no failure of the medium, and undoes nothing but its own call. Transactions are not nested.
+        calls are undone, and those that follow in the same transaction raise it again, and so does leaving it. A
+        `StoreFull` or an `UnknownUser` is no failure of the medium, and undoes nothing but its own call. Transactions
+        are not nested.
         """
         ...
 
@@ -284,6 +297,10 @@ class Store(Protocol):
 
     def put_application(self, application: Application) -> None:
         """Keep an application, in place of the one that had its id."""
+        ...
+
+    def remove_application(self, app_id: int) -> bool:
+        """Keep it no more; whether there was one. What its users have stays, and is theirs again if it comes again."""
         ...
 
     def applications(self) -> list[Application]:
@@ -407,6 +424,10 @@ class Store(Protocol):
 
     def group(self, app_id: int, topic_id: int, *, unlimited: bool) -> Group | None:
         """The group with this id; None if this application has none of this kind."""
+        ...
+
+    def groups(self, app_id: int, after_topic_id: int, most: int) -> list[GroupSummary]:
+        """At most so many groups of an application, of both kinds, whose ids are higher, by their ids."""
         ...
 
     def groups_of(self, app_id: int, uuid: int, *, unlimited: bool) -> list[Group]:

@@ -14,7 +14,7 @@ from anyio.from_thread import start_blocking_portal
 
 from mimc_proto.testing import FRONTEND
 
-from ..frontend import ServiceRunner, unix_ms
+from ..frontend import FrontendConfig, ServiceRunner, unix_ms
 from ..http import HttpFrontend, HttpService, RunnerGroups, make_app
 from ..service import ServiceConfig, ServiceEvent, SessionInfo
 from .backend import RELAY, TOKEN_LIFETIME, Backend, ServiceHandle
@@ -74,8 +74,12 @@ class LoopbackService(ServiceHandle):
         """Serve. Raises `OSError` if an address cannot be used."""
         backend = self._backend
         async with contextlib.AsyncExitStack() as stack:
+            service = backend.service("loopback", self._config)
             self._runner = ServiceRunner(
-                backend.service("loopback", self._config), backend.store, on_event=self._on_event
+                service,
+                backend.store,
+                config=FrontendConfig(max_of_address=service.config.max_links),  # here all have the same one
+                on_event=self._on_event,
             )
             stack.push_async_callback(self._runner.close)
             self.address = await self._runner.listen(*self.address, ssl=self._ssl)

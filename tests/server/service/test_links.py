@@ -104,6 +104,36 @@ def test_calls_for_a_link_that_is_not_there_do_nothing() -> None:
     service.link_lost(99, 0.0, NOON)
     assert service.data_to_send(99) == []
     assert service.close_expected(99) is None
+    assert service.close_reason(99) is None
+    assert service.max_body(99) == 0
+
+
+def test_a_link_says_why_it_is_to_be_closed() -> None:
+    town = Town()
+    alice, bob = town.login("alice", framing=Framing.WEBSOCKET), town.login("bob")
+    service = town.node.service
+    assert service.close_reason(alice.link_id) is None
+    alice.connection.unbind(town.now)
+    for frame in alice.connection.data_to_send():
+        service.receive_data(alice.link_id, frame, town.now, town.wall_ms)
+    service.receive_data(bob.link_id, b"GET / HTTP/1.1", town.now, town.wall_ms)
+    assert service.close_reason(alice.link_id) is CloseReason.LOGGED_OUT
+    assert service.close_reason(bob.link_id) is CloseReason.PROTOCOL_ERROR
+
+
+def test_a_link_says_how_large_a_packet_may_be() -> None:
+    town = Town(ServiceConfig(link=ServerConfig(max_frame_unbound=2000, max_frame=60_000)))
+    assert town.node.service.max_body(town.open("alice").link_id) == 2000
+    assert town.node.service.max_body(town.login("bob").link_id) == 60_000
+
+
+@pytest.mark.parametrize(("failed", "reason"), [(False, CloseReason.EOF), (True, CloseReason.SEND_FAILED)])
+def test_a_link_that_is_lost_ends_as_its_driver_says(failed: bool, reason: CloseReason) -> None:
+    town = Town()
+    service = town.node.service
+    link_id = service.link_opened(0.0)
+    service.link_lost(link_id, 0.0, NOON, failed=failed)
+    assert [event.reason for event in service.events() if isinstance(event, LinkEnded)] == [reason]
 
 
 def test_an_answer_that_nobody_asked_for_does_nothing() -> None:

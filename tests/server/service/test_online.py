@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from mimc_server.service import Dropped, ServiceConfig
 from mimc_server.store import AckCode
 from support.service_bed import Client, Town
@@ -96,12 +97,33 @@ def test_an_ack_for_nobody_is_ignored() -> None:
     assert alice.bodies(OnlineMessageAck) == []
 
 
+def test_only_who_was_sent_an_online_message_answers_it() -> None:
+    town = Town()
+    alice, bob, mallory = town.login("alice"), town.login("bob"), town.login("mallory")
+    to_bob, to_mallory = alice.send_online("bob"), alice.send_online("mallory")
+    for packet_id in (to_bob, "guessed"):
+        answer(mallory, alice, packet_id)
+    assert alice.bodies(OnlineMessageAck) == []
+    answer(mallory, alice, to_mallory)
+    answer(bob, alice, to_bob)
+    assert [ack.packet_id for ack in alice.bodies(OnlineMessageAck)] == [to_mallory, to_bob]
+
+
+def test_of_very_many_online_messages_the_newest_can_be_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mimc_server.service.sending.MOST_UNANSWERED", 2)
+    town = Town()
+    alice, bob = town.login("alice"), town.login("bob")
+    ids = [alice.send_online("bob") for _ in range(3)]
+    for packet_id in ids:
+        answer(bob, alice, packet_id)
+    assert [ack.packet_id for ack in alice.bodies(OnlineMessageAck)] == ids[1:]
+
+
 def test_a_link_that_is_half_full_gets_no_online_messages_and_no_acks_of_them() -> None:
     town = Town(ServiceConfig(link=ServerConfig(max_pending=4)))
     alice, bob = town.login("alice"), town.login("bob")
     alice.reading = bob.reading = False
-    for _ in range(5):
-        alice.send_online("bob")
-    for number in range(5):
-        answer(bob, alice, f"p{number}")
+    ids = [alice.send_online("bob") for _ in range(5)]
+    for packet_id in ids:
+        answer(bob, alice, packet_id)
     assert [event.what for event in town.node.said(Dropped)] == ["OnlineMessage"] * 2 + ["OnlineMessageAck"] * 2

@@ -12,7 +12,7 @@ from mimc_server.service import (
     ServiceConfig,
     StoreFailed,
 )
-from mimc_server.store import AckCode, Appended, MemoryStore, NewMessage, Refused, Stored
+from mimc_server.store import AckCode, Appended, NewMessage, Refused, Store, Stored
 from mimc_server.testing import ServiceWorld
 from support.service_bed import APP, Client, Town, pushed
 
@@ -317,7 +317,7 @@ def test_an_application_that_fails_on_a_refusal_is_told_so() -> None:
     assert town.node.service.events() == [CallbackFailed(error=bug)]
 
 
-def commits(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def commits(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many messages each commit has, from now on."""
     sizes: list[int] = []
     append = store.append

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from mimc_server.store import AckCode, Group, Refused, StoreConfig
+from mimc_server.store import AckCode, Group, GroupSummary, Refused, StoreConfig
 from support.store_bed import APP, Bed
 
 both = pytest.mark.parametrize("unlimited", [False, True], ids=["normal", "unlimited"])
@@ -33,6 +33,20 @@ def test_an_extra_is_kept(bed: Bed, unlimited: bool) -> None:
     group = bed.store.create_group(APP, bed.uuid("alice"), "n", [], bed.now, unlimited=unlimited, extra="{}")
     assert isinstance(group, Group)
     assert seen(bed, group, unlimited).extra == "{}"
+
+
+def test_groups_of_an_application_are_listed_in_pieces(bed: Bed) -> None:
+    team, all_of_us = bed.group("alice", "bob", name="team"), bed.group("bob", unlimited=True, name="all")
+    other = bed.store.user(APP + 1, "alice", bed.now).uuid
+    bed.store.create_group(APP + 1, other, "another's", [], bed.now, unlimited=False)
+    third = bed.group("carol", name="third")
+    listed = bed.store.groups(APP, 0, 2)
+    assert listed == [
+        GroupSummary(topic_id=team.topic_id, unlimited=False, owner=bed.user("alice"), name="team", size=2),
+        GroupSummary(topic_id=all_of_us.topic_id, unlimited=True, owner=bed.user("bob"), name="all", size=1),
+    ]
+    assert [group.topic_id for group in bed.store.groups(APP, listed[-1].topic_id, 2)] == [third.topic_id]
+    assert bed.store.groups(APP, third.topic_id, 2) == []
 
 
 def test_groups_of_both_kinds_have_different_ids(bed: Bed) -> None:

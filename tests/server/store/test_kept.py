@@ -22,6 +22,16 @@ def test_an_application_replaces_the_one_that_had_its_id(bed: Bed) -> None:
     assert kept.check("key", "a new one")
 
 
+def test_an_application_is_removed_and_what_its_users_have_stays(bed: Bed) -> None:
+    alice = bed.user("alice")
+    bed.store.put_application(application())
+    bed.store.put_application(application(APP + 1))
+    assert bed.store.remove_application(APP)
+    assert not bed.store.remove_application(APP)
+    assert bed.store.applications() == [application(APP + 1)]
+    assert bed.store.find_account(APP, "alice") == alice
+
+
 def test_settings_are_kept_by_their_names(bed: Bed) -> None:
     assert bed.store.setting("tokens") is None
     bed.store.put_setting("tokens", b"\0\xff")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from mimc_server.store import Conversation, Kind, SqliteStore, StoreConfig, StoreError
+from mimc_server.store.sqlite import appending, users
 from mimc_server.store.sqlite.schema import APPLICATION_ID
 from support.store_bed import APP, Bed
 
@@ -66,6 +67,38 @@ def test_everything_is_there_when_it_is_opened_again(path: Path) -> None:
     assert again.append_one(first) == stored.replace(deliveries=(), repeated=True)
     assert again.send("alice", "bob").sequence > stored.sequence
     assert again.store.group(APP, group.topic_id, unlimited=False) == group
+
+
+def test_a_floor_outlives_its_cursor_also_if_the_file_was_opened_in_between(path: Path) -> None:
+    a_day = StoreConfig(cursor_idle=86_400.0)
+    bed = opened(path, a_day)
+    bed.login("bob")
+    one = bed.send("alice", "bob")
+    bed.send("alice", "bob")
+    bed.ack("bob", one.sequence)
+    bed.logout("bob")
+    for days in (0, 2):  # the cursor is there, and it is not
+        bed.store.close()
+        bed = opened(path, a_day)
+        bed.now += days * 86_400_000
+        bed.store.sweep(bed.now)
+        new = bed.login("bob", f"after {days} days")
+        assert (new.position, new.sequence) == (1, one.sequence)
+        bed.logout("bob", f"after {days} days")
+
+
+def test_more_than_is_kept_in_memory_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (users, appending):
+        monkeypatch.setattr(module, "MOST_CACHED", 4)
+    bed = opened(path)
+    for round_ in range(1, 4):
+        for number in range(9):
+            bed.login(f"user{number}")
+            stored = bed.send(f"user{number}", f"user{(number + 1) % 9}")
+            assert [delivery.position for delivery in stored.deliveries] == [round_]
+            assert stored.conv_index == round_
+    for number in range(9):
+        assert len(bed.payloads(f"user{number}", 0)) == 3
 
 
 def test_only_its_owner_can_read_it(path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
 
 from ..config import StoreConfig
-from ..contract import AckCode, Group, Member, Refused
+from ..contract import AckCode, Group, GroupSummary, Member, Refused
 from .users import User, Users
 
 __all__ = ["GroupState", "Groups"]
@@ -76,6 +77,24 @@ class Groups(Users):
     def group(self, app_id: int, topic_id: int, *, unlimited: bool) -> Group | None:
         group = self._groups[unlimited].get(topic_id)
         return group.record() if group and group.owner.app_id == app_id else None
+
+    def groups(self, app_id: int, after_topic_id: int, most: int) -> list[GroupSummary]:
+        found = (
+            (topic_id, unlimited, group)
+            for unlimited, groups in self._groups.items()
+            for topic_id, group in groups.items()
+            if topic_id > after_topic_id and group.owner.app_id == app_id
+        )
+        return [
+            GroupSummary(
+                topic_id=topic_id,
+                unlimited=unlimited,
+                owner=group.owner.member,
+                name=group.name,
+                size=len(group.members),
+            )
+            for topic_id, unlimited, group in heapq.nsmallest(most, found)
+        ]
 
     def groups_of(self, app_id: int, uuid: int, *, unlimited: bool) -> list[Group]:
         user = self._users.get(uuid)

@@ -73,6 +73,9 @@ class MemoryStore(Sessions):
     def put_application(self, application: Application) -> None:
         self._applications[application.app_id] = application
 
+    def remove_application(self, app_id: int) -> bool:
+        return self._applications.pop(app_id, None) is not None
+
     def applications(self) -> list[Application]:
         return sorted(self._applications.values())
 

@@ -5,6 +5,7 @@ calls in one `transaction` share the wait. What is asked about again and again i
 whenever something failed, so that memory never says what the file does not.
 """
 
+from .snapshot import Snapshot
 from .store import SqliteStore
 
-__all__ = ["SqliteStore"]
+__all__ = ["Snapshot", "SqliteStore"]

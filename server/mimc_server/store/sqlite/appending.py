@@ -20,7 +20,7 @@ Parties = tuple[int, int, int]
 """A conversation: the uuids of a pair, the lower first, or the id of a group and 0; and its `Kind`."""
 
 MOST_CACHED = 100_000
-"""Conversations that are kept in memory."""
+"""Conversations that are kept in memory; beyond it the older half is forgotten."""
 
 _CONVERSATION = """
 SELECT id, max(last_index, coalesce(
@@ -85,7 +85,8 @@ class Appending(Retention):
     def _trim(self) -> None:
         super()._trim()
         if len(self._conversations) > MOST_CACHED:
-            self._conversations.clear()
+            for parties in list(self._conversations)[: MOST_CACHED // 2]:
+                del self._conversations[parties]
 
     # ---- one message
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from ..config import StoreConfig
-from ..contract import AckCode, Group, Member, Refused
+from ..contract import AckCode, Group, GroupSummary, Member, Refused
 from .users import Users
 
 __all__ = ["Groups", "Topic", "no_such_group"]
@@ -79,6 +79,24 @@ class Groups(Users):
         with self._reading():
             topic = self._topic(topic_id, unlimited)
             return self._record(topic) if topic and topic.app_id == app_id else None
+
+    def groups(self, app_id: int, after_topic_id: int, most: int) -> list[GroupSummary]:
+        query = (
+            "SELECT topic_id, unlimited, owner, account, name, size FROM topic JOIN user ON user.uuid = owner"
+            " WHERE topic_id > ? AND topic.app_id = ? ORDER BY topic_id LIMIT ?"
+        )
+        with self._reading():
+            rows = self._connection.execute(query, (after_topic_id, app_id, most)).fetchall()
+        return [
+            GroupSummary(
+                topic_id=topic_id,
+                unlimited=bool(unlimited),
+                owner=Member(uuid=owner, account=account),
+                name=name,
+                size=size,
+            )
+            for topic_id, unlimited, owner, account, name, size in rows
+        ]
 
     def groups_of(self, app_id: int, uuid: int, *, unlimited: bool) -> list[Group]:
         user = self._by_uuid(uuid)

@@ -87,10 +87,7 @@ class Inboxes(Groups):
                 places = [(c.sequence, c.position, u.member.uuid, c.resource) for u, c in moved.values()]
                 update = "UPDATE cursor SET sequence = ?, position = ? WHERE uuid = ? AND resource = ?"
                 self._connection.executemany(update, places)
-                floors = {user.member.uuid: user for user, _ in moved.values()}
-                update = "UPDATE user SET floor = ? WHERE uuid = ?"
-                self._connection.executemany(update, [(user.floor, uuid) for uuid, user in floors.items()])
-                for user in floors.values():
+                for user in {user.member.uuid: user for user, _ in moved.values()}.values():
                     self._pass(user)
             self._trim()
             return answers
@@ -154,6 +151,8 @@ class Inboxes(Groups):
             query = "SELECT resource, sequence, position, epoch, node, claimed, last_seen FROM cursor WHERE uuid = ?"
             rows = self._connection.execute(query, (user.member.uuid,)).fetchall()
             cursors = user.cursors = {row[0]: Cursor(*row) for row in rows}
+            # a floor is written when a cursor goes: with each acknowledgement it would cost as much again
+            user.floor = max(user.floor, *(cursor.sequence for cursor in cursors.values()), 0)
         return cursors
 
     def _forget_cursors(self, user: User, cursors: dict[str, Cursor], gone: Iterable[Cursor]) -> None:
@@ -161,12 +160,15 @@ class Inboxes(Groups):
             del cursors[cursor.resource]
             delete = "DELETE FROM cursor WHERE uuid = ? AND resource = ?"
             self._connection.execute(delete, (user.member.uuid, cursor.resource))
+        self._connection.execute("UPDATE user SET floor = ? WHERE uuid = ?", (user.floor, user.member.uuid))
         self._pass(user)
 
     def _held(self, user: User, resource: str, epoch: int, wall_ms: int) -> Cursor | None:
         """The cursor of a resource, if this is its epoch."""
-        cursor = self._cursors(user, wall_ms).get(resource)
-        return cursor if cursor and cursor.epoch == epoch else None
+        cursor = self._known_cursors(user).get(resource)
+        if cursor is None or cursor.epoch != epoch:
+            return None
+        return cursor if cursor.claimed else self._cursors(user, wall_ms).get(resource)  # which may have idled for long
 
     def claim(self, uuid: int, resource: str, node: str, wall_ms: int) -> Claim:
         with self._writing():

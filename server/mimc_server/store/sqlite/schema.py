@@ -18,7 +18,7 @@ CREATE TABLE sequence (app_id INTEGER PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
--- gone: all positions up to it are removed
+-- gone: all positions up to it are removed. floor: at least that of cursors that are not here any more
 CREATE TABLE user (
     uuid INTEGER PRIMARY KEY, app_id INTEGER NOT NULL, account TEXT NOT NULL,
     floor INTEGER NOT NULL DEFAULT 0, good_from INTEGER NOT NULL DEFAULT 0,

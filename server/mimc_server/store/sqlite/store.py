@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-from pathlib import Path
+from collections.abc import Callable
 
-from ..contract import Conversation, HistoryMessage, Kind, Member, Statistics, StoreError
+from ..contract import Conversation, HistoryMessage, Kind, Member, Statistics
 from .appending import Appending
+from .snapshot import Snapshot, integrity
 
 __all__ = ["SqliteStore"]
 
@@ -104,40 +104,18 @@ class SqliteStore(Appending):
 
     def check(self) -> list[str]:
         """What SQLite finds wrong with the file; nothing of a good one. Reads all of it."""
-        try:
-            found = [text for (text,) in self._connection.execute("PRAGMA integrity_check").fetchall()]
-        except sqlite3.Error as error:  # it cannot even be read
-            return [str(error)]
-        return [] if found == ["ok"] else found
+        return integrity(self._connection)
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Make a copy of the database as it is now, for its owner alone; what was there is replaced when it is whole.
 
-        Raises `StoreError`. To restore, stop the service and put the copy in the place of the database, without the
-        ``-wal`` and ``-shm`` files of the old one.
+        May be called from any thread, also while another one uses the store, which goes on meanwhile. What a
+        transaction has not committed is not in it. Raises `StoreError`. To restore, stop the service and put the copy
+        in the place of the database, without the ``-wal`` and ``-shm`` files of the old one.
         """
-        target = Path(path)
-        part = target.with_name(target.name + ".part")
-        try:
-            os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600))
-            copy = sqlite3.connect(part)
-            try:
-                self._connection.backup(copy)
-                copy.execute("PRAGMA journal_mode = DELETE")  # one file, with nothing beside it
-            finally:
-                copy.close()
-            _sync(part)
-            part.replace(target)
-            _sync(target.parent)
-        except (OSError, sqlite3.Error) as error:
-            part.unlink(missing_ok=True)
-            raise StoreError(f"cannot copy the database to {target}: {error}") from error
+        with self.snapshot() as snapshot:
+            snapshot.backup(path)
 
-
-def _sync(path: Path) -> None:
-    """See to it that a file, or the names in a folder, have reached the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    def snapshot(self, cancelled: Callable[[], bool] = lambda: False) -> Snapshot:
+        """The database as it is now; may be called from any thread, also while another one uses the store."""
+        return Snapshot(self.path, cancelled)

@@ -15,7 +15,8 @@ FIRST_UUID = 1_532_000_000_000_000
 """Official uuids have 16 digits; all that this store gives stay below 2**53 with any number of users it can hold."""
 
 MOST_CACHED = 100_000
-"""Users that are kept in memory; beyond it all are forgotten, and those that are needed read again."""
+"""Users that are kept in memory; beyond it the older half is forgotten, and who is needed read again, which costs more
+than a message."""
 
 _COLUMNS = "uuid, app_id, account, floor, good_from, gone, gone_sequence"
 
@@ -99,6 +100,10 @@ class Users(Medium):
     def put_application(self, application: Application) -> None:
         with self._writing():
             self._connection.execute("INSERT OR REPLACE INTO application VALUES (?, ?, ?, ?)", tuple(application))
+
+    def remove_application(self, app_id: int) -> bool:
+        with self._writing():
+            return self._connection.execute("DELETE FROM application WHERE app_id = ?", (app_id,)).rowcount > 0
 
     def applications(self) -> list[Application]:
         with self._reading():
@@ -205,8 +210,9 @@ class Users(Medium):
     def _trim(self) -> None:
         """At the end of what may have read many users; nothing that was read before may be used after it."""
         if len(self._users) > MOST_CACHED:
-            self._users.clear()
-            self._accounts.clear()
+            for uuid in list(self._users)[: MOST_CACHED // 2]:
+                user = self._users.pop(uuid)
+                del self._accounts[user.app_id, user.member.account]
 
     def _known(self, uuid: int) -> User:
         user = self._by_uuid(uuid)
