@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import click
 
-__all__ = ["discard_output", "standard_output", "to_line"]
+__all__ = ["discard_output", "say", "standard_output", "to_line"]
 
 UNUSABLE, INTERRUPTED, NOT_READ = 2, 130, 141
 """Exit statuses; the last two are what a shell gives a program that SIGINT or SIGPIPE ended."""
@@ -47,6 +47,16 @@ def standard_output() -> Iterator[BinaryIO]:
         sys.exit(UNUSABLE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def say(line: str) -> None:
+    """A line on standard output; if that cannot be written, the command goes on in silence."""
+    try:
+        click.echo(line)
+    except OSError as error:
+        discard_output()
+        if not isinstance(error, BrokenPipeError):
+            click.echo(f"mimc: cannot write to standard output: {error.strerror}", err=True)
 
 
 def discard_output() -> None:

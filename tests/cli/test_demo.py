@@ -11,7 +11,7 @@ import sys
 import click
 import pytest
 from click.testing import CliRunner, Result
-from mimc_cli import demo
+from mimc_cli._extras import not_installed
 from mimc_cli.demonstration import show, stage
 from mimc_cli.demonstration.line import Line, Way
 from mimc_cli.demonstration.steps import STEPS, captured, messages, trouble
@@ -193,7 +193,7 @@ def test_a_line_to_nowhere_ends_its_connections() -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_is_said_once_and_without_a_traceback() -> None:
-    code = "from mimc_cli.demo import say; say('one'); say('two')"
+    code = "from mimc_cli._output import say; say('one'); say('two')"
     with open("/dev/full", "w") as full:
         result = subprocess.run(
             [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
@@ -207,9 +207,8 @@ def test_a_full_disk_is_said_once_and_without_a_traceback() -> None:
 # ---------------------------------------------------------------------------------------------------- what is missing
 
 
-@pytest.mark.parametrize("arguments", [[], ["--serve", "127.0.0.1:0"]])
-def test_without_the_server_extra_the_demo_says_what_to_install(arguments: list[str]) -> None:
-    code = f"import sys; sys.modules['fastapi'] = None; from mimc_cli.main import mimc; mimc(['demo', *{arguments}])"
+def test_without_the_server_extra_the_demo_says_what_to_install() -> None:
+    code = "import sys; sys.modules['fastapi'] = None; from mimc_cli.main import mimc; mimc(['demo'])"
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
@@ -219,16 +218,12 @@ def test_without_the_server_extra_the_demo_says_what_to_install(arguments: list[
     )
 
 
-@pytest.mark.parametrize("arguments", [["demo"], ["demo", "--serve", "127.0.0.1:0"]])
-def test_a_module_of_our_own_that_is_missing_is_no_missing_extra(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("show", "serving"):
-        monkeypatch.setitem(sys.modules, f"mimc_cli.demonstration.{name}", None)
-    result = CliRunner().invoke(mimc, arguments)
+def test_a_module_of_our_own_that_is_missing_is_no_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mimc_cli.demonstration.show", None)
+    result = CliRunner().invoke(mimc, ["demo"])
     assert isinstance(result.exception, ModuleNotFoundError)
 
 
 def test_a_missing_library_is_named() -> None:
     with pytest.raises(click.UsageError, match="needs uvicorn, which is not installed"):
-        demo._not_installed(ModuleNotFoundError(name="uvicorn"))
+        not_installed(ModuleNotFoundError(name="uvicorn"))

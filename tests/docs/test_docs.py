@@ -23,10 +23,12 @@ def python_blocks() -> list[tuple[Path, str]]:
 
 
 def commands() -> list[str]:
-    """Every `mimc` command that stands alone: without a pipe and without a file of the reader's."""
+    """Every `mimc` command that stands alone: without a pipe and without a file of the reader's, and without a server
+    that runs (tests/cli/test_admin.py has those)."""
     lines = [line.strip() for page in PAGES for block in blocks(page, "sh") for line in block.splitlines()]
     lines = [line.partition(" #")[0].strip() for line in lines]
-    return [line for line in lines if line.startswith("mimc ") and not re.search(r"[|<>]|\.bin|\.hex|-$", line)]
+    alone = r"mimc (?!admin )(?!.*([|<>]|\.bin|\.hex|-$))"
+    return [line for line in lines if re.match(alone, line)]
 
 
 @pytest.mark.parametrize(
@@ -46,8 +48,15 @@ def test_the_readme_shows_a_user_and_a_link(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize("command", commands())
-def test_commands_in_the_documentation_run(command: str) -> None:
-    result = CliRunner().invoke(mimc, shlex.split(command)[1:])
+def test_commands_in_the_documentation_run(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What serves until a signal says what it would serve, by the configuration of its page."""
+    arguments = shlex.split(command)[1:]
+    if arguments[0] == "serve":
+        monkeypatch.chdir(tmp_path)
+        [example] = blocks(ROOT / "docs" / "how-to" / "serve.md", "toml")
+        (tmp_path / "mimc.toml").write_text(example, "utf-8")
+        arguments.append("--print-config")
+    result = CliRunner().invoke(mimc, arguments)
     assert result.exit_code == 0, result.output
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from fastapi import APIRouter, FastAPI, Response
 from starlette.types import ASGIApp
 
+from ..observing.requests import Answered, CountRequests
 from .document import openapi_document
 from .door import FrontDoor
 from .envelope import ERROR_HANDLERS
@@ -25,12 +26,13 @@ def make_app(
     perform: Perform = at_once,
     groups: GroupWatcher | None = None,
     routers: Iterable[APIRouter] = (),
+    answered: Answered | None = None,
 ) -> ASGIApp:
     """The endpoints as an ASGI application, for one event loop: that of the messaging service.
 
     ``perform`` does what uses the store where the store may be used (`ServiceRunner.perform`). ``groups`` is told of
     unlimited groups that are dismissed, and knows who is online in them; without it nobody is. ``routers`` are other
-    endpoints to be served beside these.
+    endpoints to be served beside these. ``answered`` hears of every request (`Metrics.answered`).
     """
     app = FastAPI(
         title="MIMC",
@@ -38,6 +40,8 @@ def make_app(
         redirect_slashes=False,
         exception_handlers=ERROR_HANDLERS,
     )
+    if answered is not None:
+        app.add_middleware(CountRequests, answered=answered)
     app.state.desk = Desk(service, perform, groups)
     for router in (*ROUTERS, *routers):
         app.routes.extend(router.routes)  # `include_router` would make them all again, in 50 ms for each application

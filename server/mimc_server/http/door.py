@@ -1,11 +1,13 @@
-"""What every request passes: trailing slashes, HEAD, a limit, and what browsers want (clients.md rule 18)."""
+"""What every request passes: slashes, content types, HEAD, a limit, and what browsers want (clients.md rule 18)."""
 
 from __future__ import annotations
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["MAX_BODY", "FrontDoor"]
+from .envelope import failed
+
+__all__ = ["MAX_BODY", "FrontDoor", "bounded"]
 
 MAX_BODY = 64 * 1024
 """Bytes of a request's body."""
@@ -20,10 +22,11 @@ _CORS = [
 
 
 class FrontDoor:
-    """Paths with a trailing slash are those without; pages of any origin may ask; OPTIONS is answered for any path,
-    HEAD as GET.
+    """Paths with a trailing slash are those without; bodies are JSON whatever their content type says; pages of any
+    origin may ask; OPTIONS is answered for any path, HEAD as GET.
 
-    A body that turns out to be too large raises HTTPException (413) in whoever reads it.
+    A request that says twice how long it is is refused and its connection closed. A body that turns out to be too large
+    raises HTTPException (413) in whoever reads it.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -35,13 +38,23 @@ class FrontDoor:
         elif scope["method"] == "OPTIONS":
             await send({"type": "http.response.start", "status": 204, "headers": _CORS})
             await send({"type": "http.response.body", "body": b""})
+        elif {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
+            # whatever stands before us may have taken the other one to say where this request ends (RFC 9112, 6.3)
+            refusal = failed(400, "expected Content-Length or Transfer-Encoding, got both", 400)
+            refusal.headers["connection"] = "close"
+            await refusal(scope, receive, send)
         else:
             headless = scope["method"] == "HEAD"
-            changes = {"path": scope["path"].rstrip("/") or "/", "method": "GET" if headless else scope["method"]}
-            await self._app({**scope, **changes}, _bounded(receive), _opened(send, headless))
+            changes = {
+                "path": scope["path"].rstrip("/") or "/",
+                "method": "GET" if headless else scope["method"],
+                # JSON is JSON: curl and others call it a form, and the framework would not look at it
+                "headers": [header for header in scope["headers"] if header[0] != b"content-type"],
+            }
+            await self._app({**scope, **changes}, bounded(receive), _opened(send, headless))
 
 
-def _bounded(receive: Receive) -> Receive:
+def bounded(receive: Receive) -> Receive:
     size = 0
 
     async def counted() -> Message:

@@ -11,9 +11,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from mimc_proto.errors import LocalProtocolError
 
+from ..observing.requests import ANSWER_CODE
 from ..store import AckCode, Refused, StoreError, StoreFull
 
 __all__ = ["ERROR_HANDLERS", "AnswerCode", "Envelope", "Failure", "checked", "success"]
@@ -76,13 +78,21 @@ def checked(answer: T | Refused) -> T:
 class _Json(JSONResponse):
     """In ASCII: a message may quote a name that UTF-8 cannot carry."""
 
+    def __init__(self, code: int, message: str, status: int) -> None:
+        super().__init__({"code": code, "message": message, "data": None}, status)
+        self._code = code
+
     def render(self, content: Any) -> bytes:
         return json.dumps(content).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[ANSWER_CODE] = self._code
+        await super().__call__(scope, receive, send)
 
 
 def failed(code: int, message: str, status: int = 200) -> JSONResponse:
     """The answer to a request that did not."""
-    return _Json({"code": int(code), "message": message, "data": None}, status)
+    return _Json(int(code), message, status)
 
 
 async def _failure(_: Request, error: Exception) -> JSONResponse:

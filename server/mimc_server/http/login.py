@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from mimc_proto._checks import MAX_NAME, check_text
 
+from ..applications import Application
 from ..store import Store
 from ..tokens import TokenIssuer, token_answer
 from .callers import Callers
@@ -44,12 +45,15 @@ class Login:
         self._wall_ms = wall_ms
 
     def token(self, app_id: int, app_key: str, app_secret: str, account: str) -> dict[str, Any]:
-        """A new token in its envelope; who knows the application's secret is any of its users.
+        """A new token in its envelope; who knows the application's secret is any of its users."""
+        return self.issue(self._callers.application(app_id, app_key, app_secret), account)
 
-        A token is issued after all that were revoked, also where the clock was set back since: its user could not log
+    def issue(self, application: Application, account: str) -> dict[str, Any]:
+        """A new token in its envelope.
+
+        It is issued after all that were revoked, also where the clock was set back since: its user could not log
         in until the clock has caught up.
         """
-        application = self._callers.application(app_id, app_key, app_secret)
         check_text(account, "appAccount", MAX_NAME)  # first: users are kept for ever
         wall_ms = self._wall_ms()
         uuid = self._store.user(application.app_id, account, wall_ms).uuid

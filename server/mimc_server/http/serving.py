@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import socket
 import ssl as _ssl
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -30,9 +31,12 @@ class _Server(uvicorn.Server):
 
 
 class _Limits:
-    """What connections may take; ``open`` counts them by address."""
+    """What connections may take, and whose they may be; ``open`` counts them by address."""
 
-    def __init__(self, most: int, most_of_address: int, patience: float) -> None:
+    def __init__(
+        self, most: int, most_of_address: int, patience: float, welcome: Callable[[asyncio.Transport], bool]
+    ) -> None:
+        self.welcome = welcome
         self.most = most
         self.most_of_address = most_of_address
         self.patience = patience
@@ -68,7 +72,7 @@ class _Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         address = self.client[0] if self.client else ""
-        if self._limits.admit(address):
+        if self._limits.welcome(transport) and self._limits.admit(address):
             self._admitted = address
             self._restart()
         else:
@@ -97,17 +101,25 @@ class HttpFrontend:
     """Serves an application at one address of the running loop, until `close`.
 
     Connections beyond ``max_connections``, or beyond ``max_of_address`` of one address, are cut at once. ``patience``
-    is how many seconds a request and its answer may take: a peer that sends or reads more slowly is cut.
+    is how many seconds a request and its answer may take: a peer that sends or reads more slowly is cut. So is every
+    connection at once for which ``welcome`` gives False.
     """
 
     def __init__(
-        self, app: ASGIApp, *, max_connections: int = 1_000, max_of_address: int = 250, patience: float = 30.0
+        self,
+        app: ASGIApp,
+        *,
+        max_connections: int = 1_000,
+        max_of_address: int = 250,
+        patience: float = 30.0,
+        welcome: Callable[[asyncio.Transport], bool] = lambda _: True,
     ) -> None:
-        limits = _Limits(max_connections, max_of_address, patience)
+        limits = _Limits(max_connections, max_of_address, patience, welcome)
         config = uvicorn.Config(
             app,
             http=functools.partial(_Connection, limits=limits),  # type: ignore[arg-type]  # it is only called
             log_config=None,
+            log_level="error",  # any stranger can make it warn, as often as he likes
             access_log=False,
             proxy_headers=False,  # nobody here asks where a request says that it comes from
             lifespan="off",
@@ -122,11 +134,16 @@ class HttpFrontend:
 
         With ``ssl`` it is HTTPS. Raises `OSError` if the address cannot be used.
         """
+        sock, address = await listening_socket(host, port)
+        self.serve(sock, ssl)
+        return address
+
+    def serve(self, sock: socket.socket, ssl: _ssl.SSLContext | None = None) -> None:
+        """The same at a socket that listens already; it is closed in the end."""
         self._server.config.load()
         self._server.config.ssl = ssl  # uvicorn would make one of files only
-        sock, address = await listening_socket(host, port)  # connections wait in its queue until uvicorn is up
+        # connections wait in the socket's queue until uvicorn is up
         self._running = asyncio.create_task(self._server.serve(sockets=[sock]))
-        return address
 
     async def close(self) -> None:
         """Accept no more, and end when what is under way is answered."""

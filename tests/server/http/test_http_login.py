@@ -101,8 +101,9 @@ async def test_any_text_may_be_an_account(town: HttpTown, account: str) -> None:
 
 
 async def test_json_is_read_whatever_a_client_calls_it() -> None:
-    for kind in ({}, {"content-type": "application/json;charset=UTF-8"}):
-        await HttpTown().data("POST", TOKEN, content=json.dumps(LOGIN), headers=kind)
+    kinds = ["application/json;charset=UTF-8", "application/x-www-form-urlencoded", "text/plain", "", "none at all"]
+    for headers in ({}, *({"content-type": kind} for kind in kinds)):
+        await HttpTown().data("POST", TOKEN, content=json.dumps(LOGIN), headers=headers)
 
 
 async def test_a_store_that_fails_is_said_without_its_words() -> None:

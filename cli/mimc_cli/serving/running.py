@@ -1,0 +1,89 @@
+"""The server, from its start to the signal that ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+
+from mimc_server.observing import logging_to, tell
+from mimc_server.server import Server
+from mimc_server.settings import Settings
+
+from .developing import development_application
+from .pasting import instructions
+
+__all__ = ["allow_descriptors", "serve"]
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+NO_APPLICATION = "nobody can log in without an application; make one: mimc admin{} applications add PACKAGE"
+
+
+async def serve(settings: Settings, say: Callable[[str], None], *, development: bool) -> None:
+    """Serve until SIGINT or SIGTERM; a second one does not let connections take what waits for them.
+
+    With ``development`` there is an application, and ``say`` gets what to paste into clients of it. Raises what
+    entering a `Server` raises.
+    """
+    with logging_to(sys.stderr, settings.log):
+        allow_descriptors()
+        async with Server(settings) as server:
+            with _ended_by_signals(server) as ended:
+                if development:
+                    keys = await development_application(server)
+                    for line in instructions(server.addresses, keys, _kept(settings)):
+                        say(line)
+                else:
+                    _tell_start(server)
+                await ended.wait()
+                tell(logging.INFO, "stopping")
+                await server.stop()
+
+
+def allow_descriptors() -> None:
+    """As many as the system lets this process have: each connection is one, and the usual limit is 1 024."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _kept(settings: Settings) -> str:
+    path = settings.database_path
+    return "it is in memory and forgets everything at its end" if path is None else f"its data is in {path.parent}"
+
+
+def _tell_start(server: Server) -> None:
+    listening = {**dict(server.addresses), "metrics": server.operating.addresses}
+    bound = {kind: ",".join(map(str, addresses)) for kind, addresses in listening.items() if addresses}
+    tell(logging.INFO, "serving", **bound, admin=server.settings.admin_socket)
+    if not list(server.applications):
+        data = server.settings.data
+        tell(logging.WARNING, "no-application", hint=NO_APPLICATION.format(f" --data {data}" if data else ""))
+
+
+@contextlib.contextmanager
+def _ended_by_signals(server: Server) -> Iterator[asyncio.Event]:
+    """Set at Ctrl-C, or by whoever stops services; at the next one the server is in a hurry."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def signalled() -> None:
+        if ended.is_set():
+            server.hurry()
+        ended.set()
+
+    added = []
+    with contextlib.suppress(NotImplementedError):  # on Windows Ctrl-C cancels this task instead
+        for number in SIGNALS:
+            loop.add_signal_handler(number, signalled)
+            added.append(number)
+    try:
+        yield ended
+    finally:
+        for number in added:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,45 @@
+"""The certificate of a server, from its files."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from .errors import SettingsError
+from .model import Tls
+
+__all__ = ["tls_context"]
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """What listens inside TLS (1.2 or newer). Raises `SettingsError` if the files cannot be used."""
+    if tls.certificate is None:
+        raise SettingsError("expected a certificate, got none", key="tls.certificate")
+    key = tls.key or tls.certificate
+    _content(tls.certificate, "tls.certificate")
+    encrypted = b"ENCRYPTED" in _content(key, "tls.key")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    password = "" if tls.password is None else tls.password.get_secret_value()
+    try:
+        context.load_cert_chain(tls.certificate, key, lambda: password)  # else OpenSSL asks the terminal
+    except (OSError, ValueError) as error:  # the latter for a password that is too long
+        files = str(key) if key == tls.certificate else f"{tls.certificate} and {key}"
+        problem = f"{_problem(error, encrypted)}: {files}"
+        raise SettingsError(problem, key="tls.password" if encrypted else "tls.certificate") from None
+    return context
+
+
+def _content(path: Path, key: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}", key=key) from None
+
+
+def _problem(error: Exception, encrypted: bool) -> str:
+    """OpenSSL's own words are for programmers, and few."""
+    if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+        return "expected the key of the certificate, got another one"
+    if encrypted:
+        return "expected the password of the private key, got none or another one"
+    return "expected a certificate and its private key in PEM, got something else"
