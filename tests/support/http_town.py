@@ -7,12 +7,15 @@ from random import Random
 from typing import Any
 
 import httpx2
+from fastapi import FastAPI
 from mimc_server.applications import Application, Applications
 from mimc_server.http import HttpService, Perform, at_once, make_app
+from mimc_server.http.document import openapi_document
+from mimc_server.http.routes import ROUTERS
 from mimc_server.store import Kind, Member, MemoryStore, NewMessage, Store, Stored, StoreError
 from mimc_server.tokens import TokenIssuer
 
-__all__ = ["APP", "BY_SECRET", "LOGIN", "NOON", "OTHER", "FailingStore", "HttpTown"]
+__all__ = ["APP", "BY_SECRET", "LOGIN", "NOON", "OTHER", "FailingStore", "HttpTown", "document"]
 
 NOON = 1_700_049_600_000
 APP = Application.of(app_id=2882303761500000001, app_key="a key", app_secret="a secret", package="com.example.mimc")
@@ -20,6 +23,14 @@ OTHER = Application.of(app_id=2882303761500000002, app_key="its key", app_secret
 LOGIN = {"appId": APP.app_id, "appKey": "a key", "appSecret": "a secret", "appAccount": "alice"}
 BY_SECRET = {name: str(value) for name, value in LOGIN.items()}
 """Alice, as the application's server names her."""
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI document of all endpoints, to be changed at will."""
+    app = FastAPI()
+    for router in ROUTERS:
+        app.routes.extend(router.routes)
+    return openapi_document(app)
 
 
 class FailingStore:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from mimc_server.store import (
     Stored,
 )
 
-__all__ = ["APP", "DAY", "NOON", "STORES", "Bed"]
+__all__ = ["APP", "DAY", "NOON", "STORES", "Bed", "makes"]
 
 
 def sqlite_store(config: StoreConfig) -> SqliteStore:
@@ -38,6 +39,20 @@ def sqlite_store(config: StoreConfig) -> SqliteStore:
 
 STORES: dict[str, Callable[[StoreConfig], Store]] = {"memory": MemoryStore, "sqlite": sqlite_store}
 """Every store that the tests of the contract are run on."""
+
+
+@contextlib.contextmanager
+def makes(kind: str) -> Iterator[Callable[[StoreConfig], Store]]:
+    """What makes stores of a kind; they are closed at the end."""
+    with contextlib.ExitStack() as ends:
+
+        def make(config: StoreConfig) -> Store:
+            store = STORES[kind](config)
+            ends.callback(store.close)
+            return store
+
+        yield make
+
 
 APP = 2882303761517613988
 NOON = 1_700_049_600_000

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from mimc_server.store import StoreConfig
 from support.http_town import HttpTown
-from support.store_bed import STORES
+from support.store_bed import STORES, makes
 
 
 @pytest.fixture
@@ -17,11 +17,13 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(params=STORES)
-def make_town(request: pytest.FixtureRequest) -> Callable[..., HttpTown]:
-    def make(config: StoreConfig | None = None, **options: Any) -> HttpTown:
-        return HttpTown(STORES[request.param](config or StoreConfig()), **options)
+def make_town(request: pytest.FixtureRequest) -> Iterator[Callable[..., HttpTown]]:
+    with makes(request.param) as make_store:
 
-    return make
+        def make(config: StoreConfig | None = None, **options: Any) -> HttpTown:
+            return HttpTown(make_store(config or StoreConfig()), **options)
+
+        yield make
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import sqlite3
 import stat
@@ -151,32 +150,6 @@ def test_what_is_committed_has_reached_the_disk(path: Path) -> None:
     asked = {name: store._one(f"PRAGMA {name}")[0] for name in ("journal_mode", "synchronous", "application_id")}
     assert asked == {"journal_mode": "wal", "synchronous": 2, "application_id": APPLICATION_ID}
     store.close()
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace to count what the system is asked for")
-def test_every_commit_waits_for_the_disk_and_a_batch_waits_once(path: Path, tmp_path: Path) -> None:
-    program = f"""
-import sys
-sys.path[:0] = {[str(Path(__file__).parents[2]), *sys.path]!r}
-from mimc_server.store import SqliteStore
-from support.store_bed import Bed
-bed = Bed(SqliteStore({str(path)!r}))
-bed.user("alice"), bed.user("bob")
-print("begin", file=sys.stderr, flush=True)
-for n in range(7):
-    with bed.store.transaction():
-        bed.append(*[bed.message("alice", "bob") for _ in range(50)])
-        bed.append(*[bed.message("bob", "alice") for _ in range(50)])
-print("end", file=sys.stderr, flush=True)
-"""
-    log = tmp_path / "strace.log"
-    command = ["strace", "-f", "-o", str(log), "-e", "trace=fsync,fdatasync,write", sys.executable, "-c", program]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    if "begin" not in run.stderr:
-        pytest.skip(f"strace may not trace here: {run.stderr[-200:]}")
-    _, _, rest = log.read_text().partition('write(2, "begin')
-    between, _, _ = rest.partition('write(2, "end')
-    assert between.count("sync(") == 7
 
 
 def test_a_copy_is_whole_and_does_not_change(path: Path, tmp_path: Path) -> None:
