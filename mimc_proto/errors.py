@@ -110,21 +110,24 @@ class LoginTimeout(LoginError, TimeoutError):
 
 
 class SendError(MimcError):
-    """A message got another verdict than its acknowledgement. ``packet_id`` is its id."""
+    """A message got another verdict than its acknowledgement. ``packet_id`` is its id, "" if it never got one."""
 
     def __init__(self, problem: str, *, packet_id: str) -> None:
         self.packet_id = packet_id
-        super().__init__(f"{problem} (packet {shown_name(packet_id)})")
+        super().__init__(f"{problem} (packet {shown_name(packet_id)})" if packet_id else problem)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restore, (type(self), self.args, self.__dict__)
 
 
 class SendRejected(SendError):
-    """The server refused the message; ``code`` and ``text`` are its words."""
+    """The server refused the message; ``code`` and ``text`` are its words.
 
-    def __init__(self, *, packet_id: str, code: int, text: str) -> None:
-        self.code, self.text = code, text
+    ``may_have_arrived``: it had been sent before, on a link that was lost, and may have arrived then.
+    """
+
+    def __init__(self, *, packet_id: str, code: int, text: str, may_have_arrived: bool = False) -> None:
+        self.code, self.text, self.may_have_arrived = code, text, may_have_arrived
         super().__init__(f"refused with code {code}: {shown_name(text or 'no reason given')}", packet_id=packet_id)
 
 

@@ -2,8 +2,9 @@
 
 Receipts are a queue that outlives the link. SEQUENCE_ACK goes out only when all earlier receipts are consumed, so what
 the application did not finish comes again after a restart. The socket is always read; memory is bounded by what is
-acknowledged. A list that would pass the high mark is dropped and not acknowledged, and none is taken until one comes
-that begins there or before: a cumulative acknowledgement would lose it.
+acknowledged. A list that would pass the high mark is dropped and not acknowledged, and only lists that go on from there
+are taken until all has come that was dropped: a cumulative acknowledgement would lose it. So a server may push what is
+new while it sends that again.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Inbox:
 
     __slots__ = (
         "_config",
+        "_dropped_to",
         "_live",
         "_next_receipt",
         "_open",
@@ -67,6 +69,7 @@ class Inbox:
         "dropped",
         "pull_answered",
         "pull_due",
+        "repeats",
         "seen",
     )
 
@@ -80,11 +83,15 @@ class Inbox:
         self.ack_due: int | None = None
         """What the next SEQUENCE_ACK says."""
         self.dropped: int | None = None
-        """The lowest sequence that was dropped: no list is taken until one begins there or before."""
+        """Something was dropped there or before: only lists that begin there or before are taken."""
+        self._dropped_to = 0
+        """The highest sequence that ever was dropped, on whatever link."""
         self.pull_answered = False
         """A list came that begins where the server has to begin again; whoever waits for that resets it."""
         self.pull_due = False
         """The application asked for what is behind a limit notice."""
+        self.repeats = 0
+        """Messages that came again and were not delivered again."""
 
     # ------------------------------------------------------------------------------------------------------- input
 
@@ -93,6 +100,7 @@ class Inbox:
         known, dropped = self.seen.known, self.dropped
         packets, skipped = event.packets, event.skipped
         if dropped is not None and _lowest(packets, skipped, event.max_sequence) > dropped:
+            self._dropped_to = max(self._dropped_to, event.max_sequence)
             return None
         self.pull_answered = True
         fresh = [packet for packet in packets if packet.sequence not in known]
@@ -104,10 +112,14 @@ class Inbox:
         if count and not (self._stored.fits(count, size) and len(known) <= self._config.max_remembered):
             first = _lowest(fresh, odd, event.max_sequence)
             self.dropped = first if dropped is None else min(dropped, first)
+            self._dropped_to = max(self._dropped_to, event.max_sequence)
             if self.ack_due is not None and self.ack_due >= self.dropped:
                 self.ack_due = None  # not said yet, and it would lose what was dropped
             return None
-        self.dropped = None
+        if dropped is not None and event.max_sequence >= dropped:
+            # More was dropped behind it: a list that begins there goes on with that, one from beyond would lose it.
+            self.dropped = self._dropped_to if event.max_sequence < self._dropped_to else None
+        self.repeats += len(packets) - len(fresh)
         if not count:
             self._settled(event.max_sequence)
             return None

@@ -42,7 +42,7 @@ OUTCOMES = [
     LoginError("the login was refused: maintenance", **REFUSED),
     LoginTimeout("nobody was online within 10 s; the last problem: resolver: TimeoutError", **REFUSED),
     SendError("the message is lost", packet_id="m_1"),
-    SendRejected(packet_id="m_1", code=5, text="blocked"),
+    SendRejected(packet_id="m_1", code=5, text="blocked", may_have_arrived=True),
     SendFailed("the link was lost before the acknowledgement", packet_id="m_1", may_have_arrived=True),
     SendTimeout("no acknowledgement in time", packet_id="m_1", may_have_arrived=False),
     SessionEnded("another session took this resource", reason=EndReason.KICKED),
@@ -122,11 +122,13 @@ def test_errors_that_say_the_same_are_equal() -> None:
 
 def test_what_an_error_shows_is_short_and_on_one_line() -> None:
     assert shown("a\nb") == "'a\\nb'"
+    assert shown("x" * 78) == "'" + "x" * 78 + "'"
     assert shown("x" * 79) == "'" + "x" * 76 + "..."
     assert shown_name("PING") == "PING"
     assert shown_name(None) == "None"
     assert shown_name("X\nERROR") == "'X\\nERROR'"
-    assert len(shown_name("x" * 1000)) == 80
+    assert shown_name("x" * 80) == "x" * 80
+    assert len(shown_name("x" * 81)) == len(shown_name("x" * 1000)) == 80
 
 
 # ----------------------------------------------------------------------------------- what applications get to see
@@ -182,6 +184,7 @@ def test_a_refused_send_says_why_and_which() -> None:
     error = SendRejected(packet_id="m_1", code=5, text="blocked by the receiver")
     assert str(error) == "refused with code 5: blocked by the receiver (packet m_1)"
     assert (error.packet_id, error.code, error.text) == ("m_1", 5, "blocked by the receiver")
+    assert error.may_have_arrived is False
 
 
 def test_a_refusal_without_a_reason_says_so() -> None:
@@ -195,6 +198,11 @@ def test_a_failed_send_says_whether_the_message_may_have_arrived(arrived: bool, 
     error = SendFailed("the link was lost", packet_id="m_1", may_have_arrived=arrived)
     assert str(error) == f"the link was lost; {told} (packet m_1)"
     assert error.may_have_arrived is arrived
+
+
+def test_a_message_that_never_got_an_id_is_not_named() -> None:
+    error = SendTimeout("no room in time", packet_id="", may_have_arrived=False)
+    assert str(error) == "no room in time; it was never sent"
 
 
 def test_a_servers_reason_stays_on_one_line_and_ends() -> None:

@@ -49,6 +49,12 @@ def said(inbox: Inbox) -> int | None:
     return due
 
 
+def answered(inbox: Inbox) -> bool:
+    """Whether a list came that answers a pull; told once."""
+    told, inbox.pull_answered = inbox.pull_answered, False
+    return told
+
+
 def notice(last: int = 99) -> LimitReached:
     return LimitReached(min_sequence=1, max_sequence=last)
 
@@ -90,6 +96,18 @@ def test_a_list_pushed_again_is_not_delivered_twice() -> None:
     deliver(inbox, 1, 2)
     assert delivered(inbox, 1, 2) is None
     assert delivered(inbox, 1, 2, 3) == [3]
+
+
+def test_what_came_again_is_counted_but_not_in_a_list_that_is_dropped() -> None:
+    inbox = small()
+    receipt = deliver(inbox, 1, 2, 3)
+    assert delivered(inbox, 2, 3, 4) == [4]
+    assert inbox.repeats == 2
+    assert delivered(inbox, 3, 4, 5, 6) is None
+    assert (inbox.dropped, inbox.repeats) == (5, 2)
+    inbox.consumed(receipt)
+    assert delivered(inbox, 4, 5, 6) == [5, 6]
+    assert inbox.repeats == 3
 
 
 def test_what_was_consumed_and_acknowledged_is_not_delivered_again_either() -> None:
@@ -312,7 +330,7 @@ def test_a_notice_that_is_repeated_while_the_application_has_it_is_no_second_eve
 def test_only_a_notice_can_be_skipped() -> None:
     inbox = make()
     receipt = deliver(inbox, 1)
-    with pytest.raises(LocalProtocolError, match="TooManyWaiting"):
+    with pytest.raises(LocalProtocolError, match=r"^receipt: .* limit notice \(TooManyWaiting\)"):
         inbox.consumed(receipt, skip=True)
     inbox.consumed(receipt)
     assert said(inbox) == 1
@@ -398,15 +416,84 @@ def test_a_dropped_list_without_sequences_is_known_by_its_end() -> None:
     assert delivered(inbox, 10) is None
 
 
-def test_repeats_need_no_room_and_end_a_drop() -> None:
+def test_repeats_need_no_room() -> None:
     inbox = small()
     receipt = deliver(inbox, 1, 2, 3)
     assert delivered(inbox, 4, 5) is None
     assert delivered(inbox, 1, 2, 3) is None
-    assert inbox.dropped is None
     assert said(inbox) is None
     inbox.consumed(receipt)
     assert said(inbox) == 3
+
+
+def test_repeats_need_no_room_even_when_more_is_in_hand_than_fits() -> None:
+    inbox = small()
+    deliver(inbox, 1, 2, 3, 4, 5, 6)
+    assert delivered(inbox, 1, 2) is None
+    assert inbox.dropped is None
+
+
+def test_a_list_that_is_taken_answers_a_pull_and_one_that_is_dropped_does_not() -> None:
+    inbox = small()
+    assert not answered(inbox)
+    deliver(inbox, 1, 2, 3, 4)
+    assert answered(inbox)
+    assert delivered(inbox, 5) is None
+    answered(inbox)  # that was no pull's answer, as none had been sent
+    assert delivered(inbox, 6) is None
+    assert not answered(inbox)
+    inbox.consumed(1)
+    assert delivered(inbox, 5) == [5]
+    assert answered(inbox)
+
+
+def test_a_list_that_ends_before_the_drop_does_not_end_it() -> None:
+    """A server may push what is new between the parts of its answer to PULL."""
+    inbox = small()
+    receipt = deliver(inbox, 1, 2, 3)
+    assert delivered(inbox, 4, 5) is None
+    inbox.consumed(receipt)
+    assert delivered(inbox, 2, 3) is None
+    assert inbox.dropped == 4
+    assert inbox.wants_pull()
+    assert delivered(inbox, 6) is None  # its acknowledgement would lose 4 and 5
+    assert delivered(inbox, 4, 5) == [4, 5]
+    assert delivered(inbox, 6) == [6]
+
+
+def test_what_is_new_waits_until_all_has_come_that_was_dropped() -> None:
+    inbox = small()
+    receipt = deliver(inbox, 1, 2, 3)
+    for sequences in ((4, 5), (6, 7), (8,)):
+        assert delivered(inbox, *sequences) is None
+    inbox.consumed(receipt)
+    assert said(inbox) == 3
+    assert delivered(inbox, 4, 5) == [4, 5]
+    assert delivered(inbox, 9) is None  # 6, 7 and 8 are still to come
+    assert inbox.wants_pull()
+    inbox.consumed(2)
+    assert said(inbox) == 5
+    assert delivered(inbox, 6, 7, 8) == [6, 7, 8]
+    assert delivered(inbox, 10) is None
+    inbox.consumed(3)
+    assert said(inbox) == 8
+    assert delivered(inbox, 9, 10) == [9, 10]
+    assert inbox.dropped is None
+    assert delivered(inbox, 11) == [11]
+
+
+def test_what_goes_on_and_does_not_fit_is_where_it_goes_on_next() -> None:
+    inbox = small()
+    receipt = deliver(inbox, 1, 2, 3)
+    assert delivered(inbox, 4, 5) is None
+    assert delivered(inbox, 6, 7) is None
+    inbox.consumed(receipt)
+    assert delivered(inbox, 4, 5) == [4, 5]
+    assert delivered(inbox, 6, 7, 8) is None
+    assert inbox.dropped == 6
+    inbox.consumed(2)
+    assert delivered(inbox, 7) is None
+    assert delivered(inbox, 6, 7) == [6, 7]
 
 
 def test_no_acknowledgement_reaches_what_was_dropped() -> None:
@@ -474,6 +561,14 @@ def test_the_low_mark_counts_bytes_too() -> None:
     assert inbox.wants_pull()
 
 
+@pytest.mark.parametrize(("size", "low"), [(5, True), (6, False)])
+def test_the_low_mark_itself_is_low(size: int, low: bool) -> None:
+    inbox = small()
+    deliver(inbox, 1, size=size)
+    assert delivered(inbox, 2, size=6) is None
+    assert inbox.wants_pull() is low
+
+
 def test_without_a_drop_nothing_is_pulled() -> None:
     inbox = small()
     inbox.consumed(deliver(inbox, 1))
@@ -536,6 +631,13 @@ def test_live_messages_over_the_mark_are_dropped(count: int, size: int) -> None:
     assert inbox.on_live((online(size),) * count) is None
     inbox.consumed(1)
     assert inbox.on_live((online(size),) * count) is not None
+
+
+def test_live_messages_that_wait_count_with_all_their_bytes() -> None:
+    inbox = small()
+    assert inbox.on_live((online(6),)) is not None
+    assert inbox.on_live((online(5),)) is None
+    assert inbox.on_live((online(4),)) is not None
 
 
 def test_live_messages_and_lists_do_not_take_each_others_room() -> None:

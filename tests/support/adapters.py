@@ -181,6 +181,9 @@ class Awaited:
     def __aiter__(self) -> AsyncIterator[Any]:
         return _Items(self.inner)
 
+    async def __anext__(self) -> Any:
+        return await anext(_Items(self.inner))
+
 
 class _Items:
     """An iterator whose next item is awaited."""

@@ -6,8 +6,9 @@ import abc
 import base64
 import contextlib
 import enum
-import select
+import selectors
 import socket
+import sys
 import threading
 from typing import ClassVar, Self
 from urllib.parse import quote
@@ -29,6 +30,25 @@ class Mood(enum.Enum):
     GARBAGE = "says something else"
 
 
+class _Limited:
+    """A connection that is used for so many bytes at most; then it ends."""
+
+    def __init__(self, connection: socket.socket, up: int = sys.maxsize, down: int = sys.maxsize) -> None:
+        self._connection, self._up, self._down = connection, up, down
+
+    def recv(self, size: int) -> bytes:
+        data = self._connection.recv(min(size, self._up))
+        self._up -= len(data)
+        return data
+
+    def sendall(self, data: bytes) -> None:
+        if data:
+            self._connection.sendall(data[: self._down])
+        if len(data) > self._down:
+            raise EOFError
+        self._down -= len(data)
+
+
 class Proxy(abc.ABC):
     """A proxy that runs inside its block. ``login`` is the user and password it wants; ``names`` are the host names
     that it knows, with what they stand for; ``asked`` are the targets it was asked for."""
@@ -45,6 +65,8 @@ class Proxy(abc.ABC):
     ) -> None:
         self.mood, self.login, self.names, self.garbage = mood, login, names or {}, garbage
         self.asked: list[Address] = []
+        self.limits: dict[str, int] = {}
+        """Of the next who comes so many bytes are read of its handshake ("up") or written ("down"), and no more."""
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -105,18 +127,19 @@ class Proxy(abc.ABC):
                 while client.recv(65536):
                     pass
                 return
-            target = self._greet(client)
+            limited, self.limits = _Limited(client, **self.limits), {}
+            target = self._greet(limited)
             if target is None:
                 return
             self.asked.append(target)
             if self.mood is Mood.REFUSES:
-                self._refuse(client)
+                self._refuse(limited)
                 return
             with socket.create_connection(self.names.get(target[0], target)) as server:
                 with self._lock:
                     self._open.add(server)
                 try:
-                    self._agree(client)
+                    self._agree(limited)
                     _relay(client, server)
                 finally:
                     with self._lock:
@@ -125,15 +148,15 @@ class Proxy(abc.ABC):
             self._open.discard(client)
 
     @abc.abstractmethod
-    def _greet(self, client: socket.socket) -> Address | None:
+    def _greet(self, client: _Limited) -> Address | None:
         """What the client wants; None if it was sent away."""
 
     @abc.abstractmethod
-    def _refuse(self, client: socket.socket) -> None:
+    def _refuse(self, client: _Limited) -> None:
         """Say that there is no connection."""
 
     @abc.abstractmethod
-    def _agree(self, client: socket.socket) -> None:
+    def _agree(self, client: _Limited) -> None:
         """Say that there is one."""
 
 
@@ -142,7 +165,7 @@ class SocksProxy(Proxy):
 
     scheme = "socks5"
 
-    def _greet(self, client: socket.socket) -> Address | None:
+    def _greet(self, client: _Limited) -> Address | None:
         _, count = _exactly(client, 2)
         methods = _exactly(client, count)
         wanted = 0 if self.login is None else 2
@@ -165,10 +188,10 @@ class SocksProxy(Proxy):
             host = socket.inet_ntop(family, _exactly(client, size))
         return host, int.from_bytes(_exactly(client, 2))
 
-    def _refuse(self, client: socket.socket) -> None:
+    def _refuse(self, client: _Limited) -> None:
         client.sendall(b"\x05\x05\x00\x01" + bytes(6))
 
-    def _agree(self, client: socket.socket) -> None:
+    def _agree(self, client: _Limited) -> None:
         client.sendall(b"\x05\x00\x00\x01" + bytes(6))
 
 
@@ -177,7 +200,7 @@ class HttpProxy(Proxy):
 
     scheme = "http"
 
-    def _greet(self, client: socket.socket) -> Address | None:
+    def _greet(self, client: _Limited) -> Address | None:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += _exactly(client, 1)
@@ -190,14 +213,14 @@ class HttpProxy(Proxy):
         host, _, port = line.split()[1].rpartition(":")
         return host.strip("[]"), int(port)
 
-    def _refuse(self, client: socket.socket) -> None:
+    def _refuse(self, client: _Limited) -> None:
         client.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\nno")
 
-    def _agree(self, client: socket.socket) -> None:
+    def _agree(self, client: _Limited) -> None:
         client.sendall(b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n")
 
 
-def _exactly(connection: socket.socket, size: int) -> bytes:
+def _exactly(connection: _Limited, size: int) -> bytes:
     data = b""
     while len(data) < size:
         piece = connection.recv(size - len(data))
@@ -209,9 +232,13 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
 
 def _relay(one: socket.socket, other: socket.socket) -> None:
     """Bytes go both ways until either side ends."""
-    while True:
-        for source in select.select([one, other], [], [])[0]:
-            data = source.recv(65536)
-            if not data:
-                return
-            (other if source is one else one).sendall(data)
+    with selectors.DefaultSelector() as selector:
+        selector.register(one, selectors.EVENT_READ, (one, other))
+        selector.register(other, selectors.EVENT_READ, (other, one))
+        while True:
+            for key, _ in selector.select():
+                source, target = key.data
+                data = source.recv(65536)
+                if not data:
+                    return
+                target.sendall(data)

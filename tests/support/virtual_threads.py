@@ -1,7 +1,6 @@
 """Threads, sockets and selectors on a `VirtualClock` and a `Network`, for the blocking adapter: always alike.
 
-One thread runs at a time, until it waits. Time passes only when all of them wait, and then at once: to whatever is due
-next. A program that waits for what cannot happen ends in `Stuck` instead of hanging.
+How threads take turns is in `virtual_scheduler`.
 """
 
 from __future__ import annotations
@@ -10,154 +9,21 @@ import errno
 import math
 import selectors
 import socket
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 from unittest import mock
 
 from mimc_transports import _blocking_io, _blocking_threads, blocking
+from support.virtual_scheduler import Scheduler, Strand, Threading
 
-from mimc_proto.testing import Attempt, FaultyPipe, Network, PipeEnd, Scheduled, Stuck, VirtualClock
+from mimc_proto.testing import Attempt, FaultyPipe, Network, PipeEnd, Scheduled, VirtualClock
 
 MOST_TURNS = 10_000
 """How often a selector may return within one moment."""
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _ERRORS: dict[type[Exception], int] = {ConnectionRefusedError: errno.ECONNREFUSED, TimeoutError: errno.ETIMEDOUT}
-
-
-class _Strand:
-    """A thread, as the scheduler sees it: it runs after somebody opened its gate."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Semaphore(0)
-        self.waits = False
-        self.stuck: Stuck | None = None
-
-
-class Scheduler:
-    """Decides which thread runs; the one that made it is the first."""
-
-    def __init__(self, clock: VirtualClock) -> None:
-        self.clock = clock
-        self.threads: list[Any] = []
-        self._first = self.current = _Strand()
-        self._ready: deque[_Strand] = deque()
-
-    def park(self, deadline: float = math.inf) -> None:
-        """Let others run until `unpark`, or until it is that time."""
-        me = self.current
-        alarm = None
-        if deadline < math.inf:
-            alarm = self.clock.call_at(deadline, lambda: self.unpark(me), "a thread's patience")
-        me.waits = True
-        following = self._choose()
-        if following is not me:
-            self.current = following
-            following.gate.release()
-            me.gate.acquire()
-        if alarm is not None:
-            alarm.cancel()
-        if me.stuck is not None:
-            raise me.stuck
-
-    def unpark(self, strand: _Strand) -> None:
-        """It may go on."""
-        if strand.waits:
-            strand.waits = False
-            self._ready.append(strand)
-
-    def add(self, strand: _Strand) -> None:
-        """A new thread, which waits at its gate."""
-        self._ready.append(strand)
-
-    def leave(self) -> None:
-        """The thread that runs has come to its end."""
-        self.current = self._choose()
-        self.current.gate.release()
-
-    def _choose(self) -> _Strand:
-        try:
-            self.clock.run_until(lambda: bool(self._ready), timeout=math.inf, what="anything a thread could do")
-        except Stuck as error:  # whoever tells the story hears of it
-            self._first.stuck = error
-            self.unpark(self._first)
-        return self._ready.popleft()
-
-
-class _Threading:
-    """What the adapter takes for ``threading``; its `RLock` is the real one, for nobody waits while holding one."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        class Thread(threading.Thread):
-            def __init__(self, *arguments: Any, **options: Any) -> None:
-                super().__init__(*arguments, **options)
-                self._strand, self._waiting, self.ended = _Strand(), list[_Strand](), False
-
-            def start(self) -> None:
-                scheduler.threads.append(self)
-                scheduler.add(self._strand)
-                super().start()
-
-            def run(self) -> None:
-                self._strand.gate.acquire()
-                try:
-                    super().run()
-                finally:
-                    self.ended = True
-                    for waiting in self._waiting:
-                        scheduler.unpark(waiting)
-                    scheduler.leave()
-
-            def join(self, timeout: float | None = None) -> None:
-                while not self.ended:
-                    self._waiting.append(scheduler.current)
-                    scheduler.park()
-
-        class Condition:
-            def __init__(self, lock: Any) -> None:
-                self._lock, self._waiting = lock, list[_Strand]()
-
-            def wait(self) -> None:
-                self._waiting.append(scheduler.current)
-                held = self._lock._release_save()
-                try:
-                    scheduler.park()
-                finally:
-                    self._lock._acquire_restore(held)
-
-            def notify_all(self) -> None:
-                waiting, self._waiting = self._waiting, []
-                for strand in waiting:
-                    scheduler.unpark(strand)
-
-        class Lock:
-            def __init__(self) -> None:
-                self._held, self._waiting = False, deque[_Strand]()
-
-            def acquire(self) -> None:
-                while self._held:
-                    self._waiting.append(scheduler.current)
-                    scheduler.park()
-                self._held = True
-
-            def release(self) -> None:
-                self._held = False
-                if self._waiting:
-                    scheduler.unpark(self._waiting.popleft())
-
-            def __enter__(self) -> None:
-                self.acquire()
-
-            def __exit__(self, *_: object) -> None:
-                self.release()
-
-        self.Thread, self.Condition, self.Lock = Thread, Condition, Lock
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(threading, name)
 
 
 class _Watched:
@@ -299,7 +165,7 @@ class _Selector:
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._wanted: dict[Any, int] = {}
-        self._waiting: _Strand | None = None
+        self._waiting: Strand | None = None
         self._turns = (0.0, 0)
 
     def register(self, watched: Any, mask: int) -> None:
@@ -353,7 +219,7 @@ class VirtualThreads:
         self.scheduler = Scheduler(clock)
         self.sockets: list[VirtualSocket] = []
         self._clock, self._network = clock, network
-        self._threading = _Threading(self.scheduler)
+        self._threading = Threading(self.scheduler)
 
     @property
     def user(self) -> type[blocking.User]:

@@ -6,6 +6,7 @@ instead of hanging. Tasks are scheduled alike in every run.
 
 from __future__ import annotations
 
+import errno
 import math
 import random
 from collections.abc import Awaitable, Callable
@@ -57,16 +58,17 @@ class _Pump:
                 return
 
     def _pass(self, seconds: float) -> None:
-        """Run the clock until a task can run, for so many seconds at most."""
+        """Run the clock until a task can run, for so many seconds at most; all that is due by then happens together."""
         clock = self._clock
         if seconds == math.inf:
             clock.run_until(_runnable, what="anything a task could do")
-            return
-        deadline = clock.now + max(0.0, seconds)
-        try:
-            clock.run_until(_runnable, timeout=deadline - clock.now)
-        except Stuck:  # nothing came before the deadline
-            clock.run_until(max(deadline, clock.now) + _HAIR)
+        else:
+            deadline = clock.now + max(0.0, seconds)
+            try:
+                clock.run_until(_runnable, timeout=deadline - clock.now)
+            except Stuck:  # nothing came before the deadline
+                clock.run_until(max(deadline, clock.now) + _HAIR)
+        clock.run_for(0.0)
 
 
 def _runnable() -> bool:
@@ -92,7 +94,7 @@ class PipeStream(trio.abc.Stream):
             while not self._end.writable and not self._broken:
                 await self.wait_send_all_might_not_block()
             if self._broken:
-                raise trio.BrokenResourceError from ConnectionResetError("the connection broke")
+                raise trio.BrokenResourceError from ConnectionResetError(errno.ECONNRESET, "the connection broke")
             room = self._end.room
             self._end.write([bytes(left[:room])])
             left = left[room:]
@@ -118,7 +120,7 @@ class PipeStream(trio.abc.Stream):
             del self._received[:size]
             return data
         if self._broken:
-            raise trio.BrokenResourceError from ConnectionResetError("the connection broke")
+            raise trio.BrokenResourceError from ConnectionResetError(errno.ECONNRESET, "the connection broke")
         return b""
 
     async def aclose(self) -> None:

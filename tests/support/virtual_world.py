@@ -14,6 +14,7 @@ import anyio
 import anyio.abc
 from support.adapters import Awaited
 
+from mimc_proto import Framing
 from mimc_proto.testing import APP_ID, Network, ScriptedServer, VirtualClock, token_answer
 
 if TYPE_CHECKING:
@@ -105,11 +106,11 @@ def call(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 class World:
     """A scripted server on a network, and users of it, on one async library or blocking."""
 
-    def __init__(self, library: str = "asyncio") -> None:
+    def __init__(self, library: str = "asyncio", *, framing: Framing = Framing.TCP) -> None:
         self.library = library
         self.clock = VirtualClock()
         self.network = Network(self.clock)
-        self.server = ScriptedServer(self.clock)
+        self.server = ScriptedServer(self.clock, framing=framing)
         self.network.listen(HOST, PORT, self.server)
         self.threads: VirtualThreads | None = None
         if library == "blocking":

@@ -1,4 +1,4 @@
-"""Every adapter, and the service they are tried on."""
+"""Every adapter, the service they are tried on, and the worlds in which time is virtual."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 from mimc_server.testing import LoopbackService
 from support.adapters import ADAPTERS, Adapter
 from support.town import Town
+from support.virtual_world import ADAPTERS as WORLDS
+from support.virtual_world import LIBRARIES, World
 
 NEEDS = {"uvloop": "uvloop", "trio": "trio"}
 
@@ -20,6 +22,28 @@ def adapter(request: pytest.FixtureRequest) -> Adapter:
     if needed is not None and importlib.util.find_spec(needed) is None:
         pytest.skip(f"{needed} is not installed")
     return found
+
+
+def made(library: str) -> World:
+    if library == "trio" and importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    return World(library)
+
+
+@pytest.fixture(params=WORLDS)
+def world(request: pytest.FixtureRequest) -> World:
+    return made(request.param)
+
+
+@pytest.fixture(params=LIBRARIES)
+def async_world(request: pytest.FixtureRequest) -> World:
+    """For what takes a loop: cancelling, coroutine functions."""
+    return made(request.param)
+
+
+@pytest.fixture
+def asyncio_world() -> World:
+    return made("asyncio")
 
 
 @pytest.fixture(scope="module")

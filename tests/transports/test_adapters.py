@@ -390,20 +390,6 @@ def test_a_login_that_is_refused_is_an_error(town: Town) -> None:
     town.adapter.run(story)
 
 
-def test_what_becomes_of_a_user_is_logged_with_fields(town: Town, caplog: pytest.LogCaptureFixture) -> None:
-    async def story() -> None:
-        addresses = [("127.0.0.1", 1), town.service.address]
-        async with town.user("alice", addresses=addresses):
-            pass
-
-    with caplog.at_level("INFO", "mimc"):
-        town.adapter.run(story)
-    told = [(record.levelname, record.mimc_event) for record in caplog.records]  # type: ignore[attr-defined]
-    assert told == [("WARNING", "LinkLost"), ("INFO", "Online"), ("INFO", "Offline"), ("INFO", "Ended")]
-    assert all(record.mimc_account == town.name("alice") for record in caplog.records)  # type: ignore[attr-defined]
-    assert "127.0.0.1:1: " in caplog.text
-
-
 def test_small_frames_do_not_wait_for_others(town: Town) -> None:
     async def story() -> None:
         async with town.user("alice") as alice:

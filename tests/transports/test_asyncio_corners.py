@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 
 import pytest
@@ -11,7 +12,7 @@ from support.virtual_world import HOST, PORT, World
 
 from mimc_proto import LoginTimeout, SessionConfig
 from mimc_proto.packets import Command, P2PMessage
-from mimc_proto.session import Ended, EndReason, Failed
+from mimc_proto.session import Ended, EndReason, Failed, FetchToken
 from mimc_proto.testing import AckRule, token_answer
 
 MOST_EVENTS = 8192  # what `AsyncUser.events` promises
@@ -27,6 +28,16 @@ def timers() -> int:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     return loop.timers
+
+
+def test_a_user_who_ends_before_his_token_is_asked_for_leaves_nothing_behind(world: World) -> None:
+    async def story() -> None:
+        async with world.user() as alice:
+            alice._fetch_token(FetchToken(request_id=7))
+            alice._stop()  # the task that is to ask is cancelled before it begins
+
+    world.run(story)
+    gc.collect()  # a coroutine that nobody awaits warns when it is collected
 
 
 # --------------------------------------------------------------------------------------------------- cancelled logouts

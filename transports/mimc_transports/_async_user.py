@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import abc
+import functools
 import inspect
 import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, Unpack
 
 from mimc_proto import LocalProtocolError
 from mimc_proto.errors import QueueFull
 from mimc_proto.session import Acknowledged, Ended, FetchToken, Resolve, SessionEvent
 
 from ._providers import fetch_resolver_async
-from ._shared import REFUSED, AnyMessage, Token, ended_error, login_error
+from ._shared import REFUSED, AnyMessage, OnlineOptions, SendOptions, Token, ended_error, login_error
 from ._user import MOST_EVENTS, BaseUser, Handler
 
 __all__ = ["AsyncUser", "Event"]
@@ -35,8 +36,8 @@ class AsyncUser(BaseUser):
 
     _event: Callable[[], Event]
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def _prepare_waiting(self) -> None:
+        """What `_prepare` does first."""
         self._changed, self._room = self._event(), self._event()
         self._entered = self._iterating = False
 
@@ -59,6 +60,7 @@ class AsyncUser(BaseUser):
             raise self._error
 
     async def _login(self) -> None:
+        self._check_alive()
         self._entered = True
         try:
             self._session.connect(self._now())
@@ -98,24 +100,24 @@ class AsyncUser(BaseUser):
 
     # ---------------------------------------------------------------------------------------------------------- sending
 
-    async def send(self, account: str, payload: bytes, **options: Any) -> Acknowledged:
+    async def send(self, account: str, payload: bytes, **options: Unpack[SendOptions]) -> Acknowledged:
         """Send a message to a user and wait for the server's acknowledgement.
 
         Options: ``biz_type``, ``is_store``, ``packet_id``, ``timeout`` (seconds), as in `ClientSession.send`. Waits
-        for room when too many sends wait already. Raises `SendRejected`, `SendTimeout`, `SendFailed`. Cancelling
-        withdraws the message if it is still queued.
+        for room when too many sends wait already. Raises `SendRejected`, `SendTimeout`, `SendFailed`, `SessionEnded`.
+        Cancelling withdraws the message if it is still queued.
         """
         return await self._sent(self._session.send, account, payload, options)
 
-    async def send_group(self, group_id: int, payload: bytes, **options: Any) -> Acknowledged:
+    async def send_group(self, group_id: int, payload: bytes, **options: Unpack[SendOptions]) -> Acknowledged:
         """Send a message to a normal group; otherwise like `send`."""
         return await self._sent(self._session.send_group, group_id, payload, options)
 
-    async def send_online(self, account: str, payload: bytes, **options: Any) -> Acknowledged:
+    async def send_online(self, account: str, payload: bytes, **options: Unpack[OnlineOptions]) -> Acknowledged:
         """Send a message to whoever of a user's resources is online, and wait until one of them has it."""
         return await self._sent(self._session.send_online, account, payload, options)
 
-    async def send_unlimited(self, group_id: int, payload: bytes, **options: Any) -> Acknowledged:
+    async def send_unlimited(self, group_id: int, payload: bytes, **options: Unpack[SendOptions]) -> Acknowledged:
         """Send a message to an unlimited group; otherwise like `send`."""
         return await self._sent(self._session.send_unlimited, group_id, payload, options)
 
@@ -137,9 +139,10 @@ class AsyncUser(BaseUser):
             await self._room.wait()
 
     async def _sent(
-        self, queue: Callable[..., str], target: str | int, payload: bytes, options: dict[str, Any]
+        self, queue: Callable[..., str], target: str | int, payload: bytes, options: SendOptions | OnlineOptions
     ) -> Acknowledged:
         self._check_alive()
+        deadline = self._deadline(options)
         while True:
             try:
                 packet_id = queue(target, payload, now=self._now(), **options)
@@ -147,7 +150,10 @@ class AsyncUser(BaseUser):
             except QueueFull:
                 if self._session.room_for(len(payload)):
                     raise  # it is not the number of sends
-                await self.wait_room(len(payload))
+                await self._within(deadline - self._now(), self.wait_room(len(payload)))
+                self._shorten(options, deadline)
+            except LocalProtocolError as error:
+                raise self._send_error(error) from None
         waiter = self._unsettled[packet_id] = self._new_waiter()
         if not self._flush_due:
             self._flush_soon()
@@ -167,6 +173,11 @@ class AsyncUser(BaseUser):
     async def __anext__(self) -> AnyMessage:
         if self._message_handler is not None:
             raise LocalProtocolError("expected one consumer: messages go to on_message", where="receive")
+        if not self._iterating:
+            inflow = self._inflow
+            inflow.finish()
+            if inflow:  # what is there already needs no second coroutine
+                return inflow.next()
         return await self._next_message()
 
     async def receive(self) -> AnyMessage:
@@ -235,15 +246,18 @@ class AsyncUser(BaseUser):
     # ---------------------------------------------------------------------------------------------- tokens, addresses
 
     def _fetch_token(self, request: FetchToken) -> None:
-        self._start(self._answer(self._token_answer(), self._token_fetched, request.request_id))
+        self._start(self._answer(self._token_answer, self._token_fetched, request.request_id))
 
     def _resolve(self, request: Resolve) -> None:
-        self._start(self._answer(fetch_resolver_async(request.url), self._session.resolved, request.request_id))
+        ask = functools.partial(fetch_resolver_async, request.url)
+        self._start(self._answer(ask, self._session.resolved, request.request_id))
 
-    async def _answer(self, work: Awaitable[Token], answer: Callable[[int, Any, float], None], request_id: int) -> None:
+    async def _answer(
+        self, work: Callable[[], Awaitable[Token]], answer: Callable[[int, Any, float], None], request_id: int
+    ) -> None:
         got: Token | Exception
         try:
-            got = await work
+            got = await work()  # made here: a task that is cancelled before it begins would never await it
         except Exception as error:  # whatever the application's function raises
             got = error
         answer(request_id, got, self._now())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import selectors
 import socket
 import ssl
@@ -126,7 +127,7 @@ class SocketLink(Link):
             error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if error:
                 self._drop()
-                self._try_next(OSError(error, "cannot connect"))
+                self._try_next(OSError(error, os.strerror(error)))
             else:
                 self._connected()
             return

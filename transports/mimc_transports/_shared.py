@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from mimc_proto.errors import (
     LocalProtocolError,
@@ -38,6 +38,8 @@ __all__ = [
     "REFUSED",
     "AnyMessage",
     "Inflow",
+    "OnlineOptions",
+    "SendOptions",
     "Token",
     "TokenSource",
     "ended_error",
@@ -64,11 +66,25 @@ TokenSource = Token | AsyncTokenProvider | Callable[[], Token | Awaitable[Token]
 """Where tokens come from: an answer itself, a provider, or a function or coroutine function that gives an answer."""
 
 
+class OnlineOptions(TypedDict, total=False):
+    """What may be given to `send_online` beside account and payload: see `ClientSession.send_online`."""
+
+    biz_type: str | None
+    packet_id: str | None
+    timeout: float | None
+
+
+class SendOptions(OnlineOptions, total=False):
+    """What may be given to the other sends beside target and payload: see `ClientSession.send`."""
+
+    is_store: bool
+
+
 def verdict_error(verdict: Rejected | Failed) -> SendRejected | SendFailed:
     """The error that a verdict is."""
     match verdict:
-        case Rejected(packet_id=packet_id, code=code, message=text):
-            return SendRejected(packet_id=packet_id, code=code, text=text)
+        case Rejected(packet_id=packet_id, code=code, message=text, may_have_arrived=arrived):
+            return SendRejected(packet_id=packet_id, code=code, text=text, may_have_arrived=arrived)
         case Failed(packet_id=packet_id, reason=reason, may_have_arrived=arrived):
             kind = SendTimeout if reason is FailReason.TIMEOUT else SendFailed
             return kind(reason.value, packet_id=packet_id, may_have_arrived=arrived)

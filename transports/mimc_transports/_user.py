@@ -5,15 +5,25 @@ from __future__ import annotations
 import abc
 import functools
 import logging
+import math
 import os
 import ssl as _ssl
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import SystemRandom
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
-from mimc_proto import Framing, LocalProtocolError, SessionConfig, Trace
+from mimc_proto import (
+    Framing,
+    LocalProtocolError,
+    MimcError,
+    SendTimeout,
+    SessionConfig,
+    SessionEnded,
+    SessionState,
+    Trace,
+)
 from mimc_proto.session import (
     DEFAULT_RESOLVER,
     Acknowledged,
@@ -40,7 +50,7 @@ from mimc_proto.session import Message as Message  # what handlers get
 from ._cache import IdentityCache, default_folder, token_text
 from ._link import need_websocket
 from ._proxy import check_proxy
-from ._shared import AnyMessage, Inflow, Token, TokenSource, ended_error, problem_of
+from ._shared import AnyMessage, Inflow, OnlineOptions, SendOptions, Token, TokenSource, ended_error, problem_of
 
 __all__ = ["BaseUser", "Handler"]
 
@@ -61,9 +71,12 @@ class BaseUser(abc.ABC):
     frontends as (host, port); without any the resolver is asked, which needs the extra ``[http]``. ``ssl`` is True or a
     context; certificates are checked against ``server_hostname`` or the address. ``websocket`` (extra ``[websocket]``)
     speaks the framing of browsers, for which addresses have to be given. ``proxy`` (extra ``[proxy]``) is the URL of a
-    SOCKS5 or HTTP CONNECT proxy, which looks the names of frontends up. ``cache`` is a folder, or True for the usual
-    one (``mimc-proto`` among the caches of the user): resource, token and what the resolver said are kept there,
-    readable by its owner only, and used the next time.
+    SOCKS5 or HTTP CONNECT proxy, which looks the names of frontends up.
+
+    ``resource`` names the device, for which the server remembers what was acknowledged. Without one each user object
+    is a new device, unless ``cache`` is a folder, or True for the usual one (``mimc-proto`` among the caches of the
+    user): resource, token and what the resolver said are kept there, readable by its owner only, and used the next
+    time. Off by default, because a token is written.
 
     Leaving the block normally logs out, waiting up to ``close_timeout`` seconds for what was sent; leaving it by an
     exception closes at once.
@@ -74,7 +87,7 @@ class BaseUser(abc.ABC):
     consumed.
 
     Entering raises `LoginError` at a refusal that is not about the token, `LoginTimeout` when nobody is online after
-    ``login_timeout`` seconds.
+    ``login_timeout`` seconds, `SessionEnded` for a user that was ended before.
     """
 
     def __init__(
@@ -169,22 +182,47 @@ class BaseUser(abc.ABC):
 
     # ---------------------------------------------------------------------------------------------------------- sending
 
-    def send_nowait(self, account: str, payload: bytes, **options: Any) -> str:
+    def send_nowait(self, account: str, payload: bytes, **options: Unpack[SendOptions]) -> str:
         """Queue a message to a user; its verdict comes to ``on_verdict`` and `events`. Returns its packet id.
 
         Options: ``biz_type``, ``is_store``, ``packet_id``, ``timeout`` (seconds), as in `ClientSession.send`. Raises
-        `QueueFull` when too many sends wait for their verdict: `wait_room`.
+        `QueueFull` when too many sends wait for their verdict: `wait_room`; `SessionEnded`.
         """
-        packet_id = self._session.send(account, payload, now=self._now(), **options)
+        try:
+            packet_id = self._session.send(account, payload, now=self._now(), **options)
+        except LocalProtocolError as error:
+            raise self._send_error(error) from None
         if not self._flush_due:
             self._flush_soon()
         return packet_id
 
-    def send_group_nowait(self, group_id: int, payload: bytes, **options: Any) -> str:
+    def send_group_nowait(self, group_id: int, payload: bytes, **options: Unpack[SendOptions]) -> str:
         """Queue a message to a normal group; otherwise like `send_nowait`."""
-        packet_id = self._session.send_group(group_id, payload, now=self._now(), **options)
+        try:
+            packet_id = self._session.send_group(group_id, payload, now=self._now(), **options)
+        except LocalProtocolError as error:
+            raise self._send_error(error) from None
         self._flush_soon()
         return packet_id
+
+    def _deadline(self, options: SendOptions | OnlineOptions) -> float:
+        timeout = options.get("timeout")
+        return math.inf if timeout is None else self._now() + timeout
+
+    def _shorten(self, options: SendOptions | OnlineOptions, deadline: float) -> None:
+        """The time of a send goes on while it waits for room. Raises `SendTimeout` when it is over."""
+        if deadline < math.inf:
+            left = options["timeout"] = deadline - self._now()
+            if left <= 0.0:
+                raise SendTimeout("no room in time", packet_id=options.get("packet_id") or "", may_have_arrived=False)
+
+    def _send_error(self, error: LocalProtocolError) -> MimcError:
+        """Why the session did not take a message: perhaps somebody else is ending it."""
+        if self._session.ended is not None:
+            return ended_error(self._session.ended)
+        if self._session.state is SessionState.LEAVING:
+            return SessionEnded("expected a user who is not logging out", reason=EndReason.LOGGED_OUT)
+        return error
 
     # -------------------------------------------------------------------------------------------------------- receiving
 

@@ -31,6 +31,7 @@ class User(AsyncUser):
     # ------------------------------------------------------------------------------------------- writing and timers
 
     def _prepare(self) -> Callable[[], float]:
+        self._prepare_waiting()
         self._loop = asyncio.get_running_loop()
         self._link: _Link | None = None
         self._timer: asyncio.Handle | None = None
@@ -102,7 +103,7 @@ class User(AsyncUser):
 
     async def _within(self, seconds: float, work: Awaitable[None]) -> bool:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds if seconds < math.inf else None):  # uvloop has no such timers
                 await work
         except TimeoutError:
             return False

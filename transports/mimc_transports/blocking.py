@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import Self, Unpack
 
 from mimc_proto import LocalProtocolError
 from mimc_proto.errors import QueueFull
@@ -19,7 +20,7 @@ from mimc_proto.session import (
 
 from ._blocking_io import IoThread
 from ._blocking_threads import ThreadUser, Waiter
-from ._shared import REFUSED, AnyMessage, TokenSource, ended_error, login_error
+from ._shared import REFUSED, AnyMessage, OnlineOptions, SendOptions, TokenSource, ended_error, login_error
 from ._user import MOST_EVENTS
 
 __all__ = ["TokenSource", "User", "connect"]
@@ -37,6 +38,7 @@ class User(ThreadUser):
 
     def __enter__(self) -> Self:
         with self._lock:
+            self._check_alive()
             self._session.connect(self._now())
             self._io = IoThread(self)
             self._entered = True
@@ -106,23 +108,24 @@ class User(ThreadUser):
 
     # ---------------------------------------------------------------------------------------------------------- sending
 
-    def send(self, account: str, payload: bytes, **options: Any) -> Acknowledged:
+    def send(self, account: str, payload: bytes, **options: Unpack[SendOptions]) -> Acknowledged:
         """Send a message to a user and wait for the server's acknowledgement.
 
         Options: ``biz_type``, ``is_store``, ``packet_id``, ``timeout`` (seconds), as in `ClientSession.send`. Waits
-        for room when too many sends wait already. Raises `SendRejected`, `SendTimeout`, `SendFailed`.
+        for room when too many sends wait already. Raises `SendRejected`, `SendTimeout`, `SendFailed`,
+        `SessionEnded`.
         """
         return self._sent(self._session.send, account, payload, options)
 
-    def send_group(self, group_id: int, payload: bytes, **options: Any) -> Acknowledged:
+    def send_group(self, group_id: int, payload: bytes, **options: Unpack[SendOptions]) -> Acknowledged:
         """Send a message to a normal group; otherwise like `send`."""
         return self._sent(self._session.send_group, group_id, payload, options)
 
-    def send_online(self, account: str, payload: bytes, **options: Any) -> Acknowledged:
+    def send_online(self, account: str, payload: bytes, **options: Unpack[OnlineOptions]) -> Acknowledged:
         """Send a message to whoever of a user's resources is online, and wait until one of them has it."""
         return self._sent(self._session.send_online, account, payload, options)
 
-    def send_unlimited(self, group_id: int, payload: bytes, **options: Any) -> Acknowledged:
+    def send_unlimited(self, group_id: int, payload: bytes, **options: Unpack[SendOptions]) -> Acknowledged:
         """Send a message to an unlimited group; otherwise like `send`."""
         return self._sent(self._session.send_unlimited, group_id, payload, options)
 
@@ -136,13 +139,13 @@ class User(ThreadUser):
         leave = self._session.quit_unlimited
         return self._sent(lambda group, _, **more: leave(group, **more), group_id, b"", {"timeout": timeout})
 
-    def send_nowait(self, account: str, payload: bytes, **options: Any) -> str:
+    def send_nowait(self, account: str, payload: bytes, **options: Unpack[SendOptions]) -> str:
         with self._lock:
             if len(self._calls) >= MOST_EVENTS:
                 raise QueueFull(f"{MOST_EVENTS} verdicts and states wait for slow handlers", where="send_nowait")
             return super().send_nowait(account, payload, **options)
 
-    def send_group_nowait(self, group_id: int, payload: bytes, **options: Any) -> str:
+    def send_group_nowait(self, group_id: int, payload: bytes, **options: Unpack[SendOptions]) -> str:
         with self._lock:
             if len(self._calls) >= MOST_EVENTS:
                 raise QueueFull(f"{MOST_EVENTS} verdicts and states wait for slow handlers", where="send_group_nowait")
@@ -162,9 +165,10 @@ class User(ThreadUser):
             raise TimeoutError(f"no room for {size} bytes within {timeout:g} s")
 
     def _sent(
-        self, queue: Callable[..., str], target: str | int, payload: bytes, options: dict[str, Any]
+        self, queue: Callable[..., str], target: str | int, payload: bytes, options: SendOptions | OnlineOptions
     ) -> Acknowledged:
         waiter = Waiter()
+        deadline = self._deadline(options)
         while True:
             try:
                 with self._lock:
@@ -176,7 +180,11 @@ class User(ThreadUser):
             except QueueFull:
                 if self._session.room_for(len(payload)):
                     raise  # it is not the number of sends
-                self.wait_room(len(payload))
+                with contextlib.suppress(TimeoutError):
+                    self.wait_room(len(payload), timeout=deadline - self._now())
+                self._shorten(options, deadline)
+            except LocalProtocolError as error:
+                raise self._send_error(error) from None
         try:
             return waiter.wait()
         finally:

@@ -64,6 +64,7 @@ class User(AsyncUser):
     # ------------------------------------------------------------------------------------------- writing and timers
 
     def _prepare(self) -> Callable[[], float]:
+        self._prepare_waiting()
         self._link: _Link | None = None
         self._scopes: set[trio.CancelScope] = set()
         self._stopped = False
