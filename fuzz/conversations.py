@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import functools
-import json
 import struct
-from collections.abc import Iterator
-from pathlib import Path
 from random import Random
-from typing import Any
 
+import vectors
 from mimc_cli.fuzzing import FuzzKeys, Piece, join, split
 from mimc_server.store import MemoryStore
 
-from mimc_proto import ClientConnection, Framing, ServerConnection
+from mimc_proto import ClientConnection, Framing, ServerConnection, SessionConfig
 from mimc_proto.packets import (
+    BindAnswer,
     Body,
     Direction,
     Group,
     Header,
+    Kick,
+    KickReason,
     ListStatus,
     OnlineMessage,
     OnlineMessageAck,
@@ -49,6 +49,7 @@ __all__ = [
     "after_login",
     "downward",
     "keys",
+    "login_of",
     "new_client",
     "new_server",
     "online_client",
@@ -61,7 +62,6 @@ __all__ = [
 ALICE = example_user().replace(uuid=MemoryStore().user(APP_ID, "alice", 0).uuid)
 RESOURCE = "fuzz"
 CHALLENGE = "fuzzingChallenge"
-VECTORS = Path(__file__).parents[1] / "tests" / "data" / "vectors"
 TOPIC = Group(app_id=ALICE.app_id, topic_id=21)
 ME = User(app_id=ALICE.app_id, account=ALICE.account, uuid=ALICE.uuid, resource=RESOURCE)
 BOB = User(app_id=ALICE.app_id, account="bob", uuid=77, resource="pc")
@@ -117,12 +117,19 @@ def online_server() -> ServerConnection:
     return link
 
 
-def online_session() -> tuple[ClientSession, int]:
+def online_session(config: SessionConfig | None = None) -> tuple[ClientSession, int]:
     """A session after its login, and the id of its link."""
     conn, bind = _login(downward(Framing.TCP)[0])
     addresses = [("10.0.0.1", 5222)]
-    rng = Random(1)
-    session = ClientSession(ALICE.app_id, ALICE.account, rng=rng, now=0.0, resource=RESOURCE, addresses=addresses)
+    session = ClientSession(
+        ALICE.app_id,
+        ALICE.account,
+        rng=Random(1),
+        now=0.0,
+        resource=RESOURCE,
+        addresses=addresses,
+        config=config,
+    )
     session.connect(0.0)
     fetch, opening = session.requests()
     assert isinstance(fetch, FetchToken)
@@ -137,9 +144,14 @@ def online_session() -> tuple[ClientSession, int]:
     return session, opening.link_id
 
 
+def login_of(stream: bytes) -> bytes:
+    """CONN and BIND at the beginning of a TCP stream."""
+    return b"".join(_login(stream))
+
+
 def after_login(streams: list[bytes]) -> list[bytes]:
     """What comes in these TCP streams behind CONN and BIND."""
-    return [stream[sum(map(len, _login(stream))) :] for stream in streams]
+    return [stream[len(login_of(stream)) :] for stream in streams]
 
 
 def _login(stream: bytes) -> tuple[bytes, bytes]:
@@ -162,6 +174,7 @@ def packets() -> list[bytes]:
         PacketAck(packet_id="m", uuid=ALICE.uuid, resource=RESOURCE, sequence=9, timestamp=1, code=0),
         PacketList(uuid=ALICE.uuid, resource=RESOURCE, max_sequence=6, packets=(_inner(5), _inner(6))),
         PacketList(uuid=ALICE.uuid, resource=RESOURCE, max_sequence=9, status=ListStatus.EXCEED_COUNT_LIMIT),
+        PacketList(uuid=ALICE.uuid, resource=RESOURCE, max_sequence=9, packets=_odd_items()),
         SequenceAck(uuid=ALICE.uuid, resource=RESOURCE, sequence=6),
         Pull(uuid=ALICE.uuid, resource=RESOURCE),
         OnlineMessage(sender=BOB, recipient=ME, payload=b"now"),
@@ -174,7 +187,22 @@ def packets() -> list[bytes]:
         UcPacket(user=ME, packet_id="u", body=UcPong()),
     ]
     ours = [Packet(packet_id=f"p{n}", package=ALICE.package, body=body).encode() for n, body in enumerate(bodies)]
-    return [*ours, *_of_vectors()]
+    return [*ours, *vectors.packets()]
+
+
+def _odd_items() -> tuple[Packet, ...]:
+    """What a list should not hold: packets without a sequence or a sender, repeats, answers, a list."""
+    group = P2TMessage(sender=BOB, recipient=TOPIC, payload=b"all")
+    nobody = P2PMessage(recipient=ME, payload=b"hi")
+    listed = PacketList(uuid=ALICE.uuid, resource=RESOURCE, max_sequence=1, packets=(_inner(1),))
+    items = (
+        Packet(packet_id="a", package=ALICE.package, sequence=6, timestamp=1, body=group),
+        Packet(packet_id="b", package=ALICE.package, timestamp=1, body=group),
+        Packet(packet_id="c", package=ALICE.package, sequence=8, timestamp=1, body=nobody),
+        Packet(packet_id="d", package=ALICE.package, sequence=9, timestamp=1, body=SequenceAck(sequence=1)),
+        Packet(packet_id="e", package=ALICE.package, sequence=9, timestamp=1, body=listed),
+    )
+    return (_inner(7), *items, _inner(7))
 
 
 def _inner(sequence: int) -> Packet:
@@ -182,33 +210,35 @@ def _inner(sequence: int) -> Packet:
     return Packet(packet_id=f"bob_{sequence}", package=ALICE.package, sequence=sequence, timestamp=1, body=body)
 
 
-def _of_vectors() -> Iterator[bytes]:
-    for side in ("client_packets", "server_packets"):
-        for kind, entries in _load("go")[side].items():
-            if kind.startswith("SECMSG"):
-                yield from (bytes.fromhex(entry["payload_plain_hex"]) for entry in entries)
-    for frame in _load("java")["frames"]:
-        if frame["cmd"] == "SECMSG":
-            yield bytes.fromhex(frame["payload_plain"])
-
-
-def _load(name: str) -> Any:
-    return json.loads((VECTORS / f"{name}.json").read_bytes())
-
-
 # ------------------------------------------------------------------------------------------------------- conversations
 
 
 @functools.cache
 def upward(framing: Framing) -> list[bytes]:
-    """Streams that a server reads: a whole life, and each packet after a login."""
+    """Streams that a server reads: a whole life, and after a login each packet, and what official clients say."""
     return _streams(_record(framing)[0], framing, Direction.CS_REQ)
 
 
 @functools.cache
 def downward(framing: Framing) -> list[bytes]:
-    """Streams that a client reads."""
-    return _streams(_record(framing)[1], framing, Direction.SC_ONEWAY)
+    """Streams that a client reads; also of logins that are refused, and of kicks."""
+    frames = _record(framing)[1]
+    return [*_streams(frames, framing, Direction.SC_ONEWAY), *_refusals(frames, framing)]
+
+
+def _refusals(frames: list[bytes], framing: Framing) -> list[bytes]:
+    known = keys(framing)
+    conn, bind = split(_joined(frames[:2], framing), known)
+    streams = []
+    for reason in (*KickReason, "other"):
+        told = {"error_type": reason, "error_reason": reason}
+        refused = Piece(bind.header, BindAnswer(result=False, **told).encode())
+        header = Header.decode(bind.header).replace(cmd="KICK", id="k")
+        kick = Piece(header.encode(), Kick(type=reason, reason=reason).encode())
+        crossing = Piece(header.replace(cmd="UBND").encode())
+        streams += [join([conn, refused, bind], known), join([conn, bind, kick, bind, kick, crossing], known)]
+        streams.append(join([conn, kick, refused], known))
+    return streams
 
 
 def _streams(frames: list[bytes], framing: Framing, direction: Direction) -> list[bytes]:
@@ -220,7 +250,9 @@ def _streams(frames: list[bytes], framing: Framing, direction: Direction) -> lis
         plain = {"chid": 9, "uuid": ALICE.uuid, "server": "xiaomi.com", "resource": RESOURCE, "cipher": 1}
         header = Header(cmd="SECMSG", id=f"s{number}", dir_flag=direction, **plain)  # type: ignore[arg-type]
         streams.append(join([*login, Piece(header.encode(), packet)], known))
-    return streams
+    of_clients = vectors.pieces(framing, upward=direction is Direction.CS_REQ)
+    streams += [join([*login, piece], known) for piece in of_clients]
+    return [*streams, join(of_clients, known)]
 
 
 def _joined(frames: list[bytes], framing: Framing) -> bytes:

@@ -22,6 +22,8 @@ def mutate_json(data: bytes, rng: Random) -> bytes:
     except (ValueError, RecursionError):
         return mutate_bytes(data, rng)
     text = json.dumps(_changed(value, rng), ensure_ascii=rng.random() < 0.5)
+    if rng.random() < 0.02:  # more digits than Python reads
+        text = text.replace("0", "9" * 5000, 1)
     if rng.random() < 0.02:  # deeper than any parser's stack
         place = rng.randrange(len(text))
         text = text[:place] + rng.choice("[{") * 100_000 + text[place:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from pathlib import Path
 
 from targets import TARGETS
@@ -18,16 +19,18 @@ def inputs(places: list[str]) -> list[tuple[str, Path]]:
         files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
         for path in files:
             name = next((part for part in path.parts if part in TARGETS), path.name.partition("-")[0])
-            if name in TARGETS and path.name != "log.txt":
+            if name in TARGETS and path.suffix not in (".txt", ".dict"):
                 found.append((name, path))
     return found
 
 
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)  # caches that are set aside, ten thousand times
+    broken = 0
     for name, path in inputs(sys.argv[1:]):
         try:
             TARGETS[name].run(path.read_bytes())
-        except BaseException as error:
-            error.add_note(f"{name}: {path}")
-            raise
+        except Exception:
+            broken += 1
+            print(f"{name}: {path}\n{traceback.format_exc()}", file=sys.stderr)
+    sys.exit(1 if broken else 0)

@@ -16,7 +16,7 @@ from mimc_proto.packets import BadPacket, Header, Packet
 
 MUTATIONS = 20 * int(os.environ.get("MIMC_EXAMPLES", "10"))
 """More in `make prove`."""
-SLOW = {"endpoints": 20, "decode": 5}
+SLOW = {"endpoints": 20, "decode": 5, "session_program": 5, "session_start": 4}
 """Those that take so many times as long as the others."""
 
 

@@ -5,7 +5,7 @@ mutation takes an ``rng``, and the same one gives the same bytes.
 """
 
 from .numbers import NUMBERS, TEXTS
-from .stream import FuzzKeys, Piece, join, mutate_stream, split
+from .stream import FuzzKeys, Piece, frame_of, join, mutate_pieces, mutate_stream, split
 from .structure import mutate_bytes, mutate_message
 
 __all__ = [
@@ -13,9 +13,11 @@ __all__ = [
     "TEXTS",
     "FuzzKeys",
     "Piece",
+    "frame_of",
     "join",
     "mutate_bytes",
     "mutate_message",
+    "mutate_pieces",
     "mutate_stream",
     "split",
 ]
