@@ -15,12 +15,13 @@ LOWEST = $(shell $(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.
 
 .DEFAULT_GOAL := help
 SECONDS ?= 60
-.PHONY: help test demo prove soak fuzz bench bench-asyncio bench-adapters bench-compare proto format test-compat clean
+MUTATE_SECONDS ?= 3600
+.PHONY: help test demo prove soak fuzz mutate bench bench-asyncio bench-adapters bench-server bench-compare proto format test-compat clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-test: $(READY) ## every check that a change must pass
+test: $(READY) .venv-lowest/.ready ## every check that a change must pass
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -28,6 +29,7 @@ test: $(READY) ## every check that a change must pass
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/$(PYTEST) --cov --cov-context=test --cov-report=
 	@$(BIN)/python tools/module_coverage.py
+	.venv-lowest/bin/$(PYTEST) --quiet tests/transports
 
 demo: $(READY) ## a server and clients on this machine
 	$(BIN)/mimc demo
@@ -42,6 +44,9 @@ fuzz: $(READY) ## every fuzz target for SECONDS=60 each (TARGETS="..." for some)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	$(BIN)/python fuzz/fuzz.py --seconds $(SECONDS) $(TARGETS)
 
+mutate: $(READY) ## does a test notice each small change of the core (or of MODULES="...")? MUTATE_SECONDS=3600 at most; resumable
+	$(BIN)/python -m tools.mutation --wide --seconds $(MUTATE_SECONDS) $(MODULES)
+
 bench: $(READY) ## the numbers in the documentation
 	$(BIN)/python benchmarks/run.py
 
@@ -50,6 +55,9 @@ bench-asyncio: $(READY) ## the asyncio client against an acker on the other core
 
 bench-adapters: $(READY) ## the three adapters against the same
 	$(BIN)/python benchmarks/adapters.py
+
+bench-server: $(READY) ## the service under load on one core, from another; what ten times as much costs (CHART=file.svg)
+	$(BIN)/python benchmarks/server.py $(if $(CHART),--chart $(CHART))
 
 bench-compare: $(READY) ## instructions an operation, against the record or BASE=<rev>; 1 if a figure has grown
 	@command -v valgrind >/dev/null || apt-get install --quiet --quiet --yes valgrind
@@ -68,7 +76,7 @@ test-compat: .venv-lowest/.ready .venv-newest/.ready ## the tests with the lowes
 
 clean: ## remove everything that make has made
 	rm -rf .venv .venv-lowest .venv-newest build dist .coverage .coverage.* htmlcov
-	rm -rf .fuzz .hypothesis .prove .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .fuzz .hypothesis .prove .import_linter_cache .mutants .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml

@@ -65,7 +65,7 @@ class AnswerEncoder:
         self._acks = AckEncoder(user.uuid or 0, user.resource or "", package)
         self._lists = ListEncoder(user.uuid or 0, user.resource or "", package)
 
-    def encode(self, body: Answer, own_id: str, packet_id: str | None, timestamp: int | None) -> bytes:
+    def encode(self, body: Answer, own_id: bytes, packet_id: str | None, timestamp: int | None) -> bytes:
         """A MIMCPacket; ``own_id`` is the server's, for what answers no request.
 
         Raises `LocalProtocolError` that names the field a client would stumble over.
@@ -77,7 +77,7 @@ class AnswerEncoder:
         if type(body) is PacketList:
             return self._list(body, own_id)
         if type(body) in _UC_PUSHES:
-            packet_id = packet_id or own_id
+            packet_id = packet_id or own_id.decode()
         elif not isinstance(body, (*_UC_ANSWERS, OnlineMessage, OnlineMessageAck)):
             raise LocalProtocolError(f"a server sends no {type(body).__name__}", where="send")
         elif not packet_id:
@@ -94,7 +94,7 @@ class AnswerEncoder:
 
     # -------------------------------------------------------------------------------------------------------- acks
 
-    def _ack(self, ack: PacketAck, own_id: str) -> bytes:
+    def _ack(self, ack: PacketAck, own_id: bytes) -> bytes:
         packet_id, uuid, resource, sequence, timestamp, _, error, code, index, _ = ack
         if uuid is not None or resource is not None:
             self._check_owner(uuid, resource, "PacketAck")
@@ -106,7 +106,7 @@ class AnswerEncoder:
         if type(packet_id) is not str or not 0 < len(packet_id) <= MAX_ID or not packet_id.isascii():
             check_text(packet_id, "PacketAck.packet_id", 8192)
         return self._acks.encode(
-            own_id.encode(),
+            own_id,
             packet_id.encode(),
             sequence,
             timestamp,
@@ -126,7 +126,7 @@ class AnswerEncoder:
 
     # ------------------------------------------------------------------------------------------------------- lists
 
-    def _list(self, packets: PacketList, own_id: str) -> bytes:
+    def _list(self, packets: PacketList, own_id: bytes) -> bytes:
         self._check_owner(packets.uuid, packets.resource, "PacketList")
         items = self._inner_packets(packets.packets)
         last = items[-1].sequence if items else 0
@@ -147,9 +147,9 @@ class AnswerEncoder:
                 f"expected packets up to max_sequence {limit}, got {len(items)} up to {last}",
                 where="PacketList.packets",
             )
-        return self._check_size(self._lists.encode(own_id.encode(), items, limit), "PacketList")
+        return self._check_size(self._lists.encode(own_id, items, limit), "PacketList")
 
-    def _items(self, items: list[ListItem], own_id: str) -> bytes:
+    def _items(self, items: list[ListItem], own_id: bytes) -> bytes:
         """A list of messages that were checked when they were encoded."""
         self._check_count(items, "PacketList.packets")
         last = 0
@@ -159,11 +159,11 @@ class AnswerEncoder:
             last = item[0]
         if not last:
             raise LocalProtocolError("expected at least one message, got none", where="PacketList.packets")
-        return self._check_size(self._lists.encode(own_id.encode(), items, last), "PacketList")
+        return self._check_size(self._lists.encode(own_id, items, last), "PacketList")
 
-    def _notice(self, packets: PacketList, own_id: str) -> bytes:
+    def _notice(self, packets: PacketList, own_id: bytes) -> bytes:
         full = packets.replace(uuid=self._user.uuid, resource=self._user.resource)
-        return self._envelope(own_id, full, None, packets.max_sequence)
+        return self._envelope(own_id.decode(), full, None, packets.max_sequence)
 
     @staticmethod
     def _limit(given: int | None, last: int, where: str) -> int:

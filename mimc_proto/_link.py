@@ -315,10 +315,9 @@ class Link(abc.ABC, Generic[S, E]):
         assert self._secret is not None
         if template.cipher:
             packet = ARC4(self._secret + packet_id).encrypt(packet)
-        header = template.encode(packet_id)
         if cipher is None:
-            return encode_websocket_packet(header, packet)
-        return encode_tcp_frame(cipher.apply(join_body(header, packet)))
+            return encode_websocket_packet(template.encode(packet_id), packet)
+        return encode_tcp_frame(cipher.apply(template.join(packet_id, packet)))
 
     def _enqueue(self, packet_id: bytes, packet: bytes, wants_answer: bool) -> None:
         queue = self._queue

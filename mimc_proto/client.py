@@ -56,6 +56,8 @@ class Unencoded(Protocol):
     """A message that is encoded when it is taken."""
 
     taken: bool
+    wants_answer: bool
+    """Whether a server has to answer it within seconds: all but online messages, which their receivers answer."""
 
     def encode(self, requests: RequestEncoder, packet_id: bytes, /) -> bytes:
         """The plain MIMCPacket."""
@@ -250,15 +252,16 @@ class ClientConnection(Keepalive):
         `data_to_send` gave, which has to be nothing more. Stops when ``max_bytes`` are reached.
         """
         frames: list[bytes] = []
-        size, requests, encrypt = 0, self._requests, self._encrypt
+        answers, size, requests, encrypt = False, 0, self._requests, self._encrypt
         while queue and size < max_bytes:
             packet_id, message = queue.popitem(last=False)
             message.taken = True
+            answers = answers or message.wants_answer
             id_bytes = packet_id.encode()
             frame = encrypt((id_bytes, message.encode(requests, id_bytes), True))
             frames.append(frame)
             size += len(frame)
-        self._taken(True)
+        self._taken(answers)
         if self._trace is not None:
             for frame in frames:
                 self._trace("out", f"{len(frame)} bytes", self._now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from typing import ClassVar
 
 from .errors import LocalProtocolError
 
@@ -13,7 +14,6 @@ KIB = 1024
 MIB = 1024 * KIB
 
 _LONGEST = 86_400.0 * 366
-_LARGEST = 1 << 31
 _LARGEST_PAYLOAD = 54 * KIB
 """Of a session: with the longest names around it a message still fits the 64 KiB that servers take."""
 
@@ -22,6 +22,7 @@ class _Checked:
     """Every float is a time above zero, every whole number a count or size of at least one."""
 
     __slots__ = ()
+    _largest: ClassVar[int] = 1 << 31
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]  # subclasses are dataclasses
@@ -32,8 +33,8 @@ class _Checked:
             elif field.type != "int":
                 continue  # the subclass checks it
             else:
-                good = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST
-                wanted = f"a whole number from 1 to {_LARGEST}"
+                good = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= self._largest
+                wanted = f"a whole number from 1 to {self._largest}"
             if not good:
                 raise LocalProtocolError(f"expected {wanted}, got {value!r}", where=where)
 

@@ -106,6 +106,12 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         self._answers: AnswerEncoder | None = None
         self._phase_at = self._now + config.handshake_timeout
 
+    @property
+    def max_body(self) -> int:
+        """The largest header and payload together, in bytes, that the client may send now: a driver that puts messages
+        together need not take in more (``max_frame_unbound`` until the first BIND is accepted, then ``max_frame``)."""
+        return self._decoder.max_body
+
     # ------------------------------------------------------------------------------------------------------ verbs
 
     def accept_bind(self, *, app_id: int, account: str, uuid: int, security_key: str, package: str, now: float) -> bool:
@@ -173,7 +179,7 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         self._seal()
         kick = Kick(type=str(reason), reason=str(reason), desc=description)
         session = self._session or self._waiting_bind
-        header = self._header(Command.KICK, self._new_id(), session, Direction.SC_ONEWAY)
+        header = self._header(Command.KICK, self._new_id().decode(), session, Direction.SC_ONEWAY)
         self._push(header, kick.encode())
         self._offline(state)
 
@@ -196,12 +202,13 @@ class ServerConnection(Link[ServerState, ServerEvent]):
         ``timestamp`` (ms) goes into the envelope of the last two kinds. Raises `LocalProtocolError` for a packet
         that some client could not bear, `QueueFull` when too much waits.
         """
-        self._tick(now)
+        if now != self._now:  # many are sent at one time
+            self._tick(now)
         self._verb(_SEND)
         assert self._answers is not None  # the state table lets nothing through before accept_bind()
         own_id = self._new_id()
         try:
-            self._enqueue(own_id.encode(), self._answers.encode(body, own_id, packet_id, timestamp), False)
+            self._enqueue(own_id, self._answers.encode(body, own_id, packet_id, timestamp), False)
         except LocalProtocolError:
             self._next_number -= 1
             raise
@@ -370,10 +377,10 @@ class ServerConnection(Link[ServerState, ServerEvent]):
     def _may_send(self) -> bool:
         return True
 
-    def _new_id(self) -> str:
+    def _new_id(self) -> bytes:
         """12 hex digits, as the cloud's own ids."""
         self._next_number += 1
-        return f"{self._next_number & _ID_MASK:012x}"
+        return b"%012x" % (self._next_number & _ID_MASK)
 
 
 def _check_echo(header: Header) -> None:

@@ -189,7 +189,7 @@ class Soak:
 
     def __init__(self, server: Server, options: argparse.Namespace) -> None:
         self.server, self.seed, self.rate = server, options.seed, options.rate
-        self.ends_at = time.monotonic() + options.seconds
+        self.ends_at: float = time.monotonic() + options.seconds
         self.accounts = [f"user{number}" for number in range(options.users)]
         self.members = self.accounts[:GROUP]
         self.group = server.group(self.members[0], self.members)

@@ -13,6 +13,7 @@ on every packet, which the tests check. Two things make the difference:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
@@ -61,7 +62,9 @@ _FAST_MESSAGES = {
     "Envelope": _ENVELOPE.format("bytes"),
     "Item": _ENVELOPE.format("Message"),
     "List": "uuid:uint64 resource:text maxSequence:int64 packets:Item* status:int32 minSequence:int64",
+    "ReceiptEnvelope": _ENVELOPE.format("Receipt"),
     "Receipt": "uuid:uint64 resource:text sequence:int64 appId:uint64",
+    "User": "appId:uint64 account:text uuid:uint64 resource:text",
     "Message": "sender:bytes recipient:bytes payload:bytes isStore:int64 bizType:text",
 }
 _KINDS: dict[str, tuple[FieldDescriptorProto.Type.ValueType, str | int]] = {  # type, default
@@ -97,7 +100,8 @@ _parse_ack = _classes["Ack"].FromString
 _parse_envelope = _classes["Envelope"].FromString
 _parse_item = _classes["Item"].FromString
 _parse_list = _classes["List"].FromString
-_parse_receipt = _classes["Receipt"].FromString
+_parse_receipt = _classes["ReceiptEnvelope"].FromString
+_parse_user = _classes["User"].FromString
 
 MOST_PARTIES = 1024
 LONGEST_PARTY = 127
@@ -142,7 +146,7 @@ def _plain_packet(data: bytes, *, of_client: bool = False) -> Packet | None:
         if kind in (_P2P, _P2T):
             return _read_item(item) if _is_all(item, data) else None
         if kind == _RECEIPT:
-            return _read_receipt(_parse_envelope(data))
+            return _read_receipt(data)
         if of_client:
             return None
         if kind == _COMPOUND:
@@ -187,10 +191,11 @@ def _read_ack(ack: Any) -> PacketAck | None:
     )
 
 
-def _read_receipt(message: Any) -> Packet | None:
-    receipt = _parse_receipt(message.payload)
+def _read_receipt(data: bytes) -> Packet | None:
+    message = _parse_receipt(data)
+    receipt = message.payload
     uuid, resource, sequence, app_id = receipt.uuid, receipt.resource, receipt.sequence, receipt.appId
-    if type(resource) is not str or sequence == NO_INT64 or UnknownFieldSet(receipt):
+    if type(resource) is not str or sequence == NO_INT64 or not _is_all(message, data):
         return None
     body = new_record(
         SequenceAck,
@@ -202,13 +207,18 @@ def _read_receipt(message: Any) -> Packet | None:
             b"",
         ),
     )
-    return _envelope(message, body)
+    return _packet(message, body)
 
 
-def _envelope(message: Any, body: PacketAck | PacketList | SequenceAck) -> Packet | None:
+def _envelope(message: Any, body: PacketAck | PacketList) -> Packet | None:
+    return None if UnknownFieldSet(message) else _packet(message, body)
+
+
+def _packet(message: Any, body: PacketAck | P2PMessage | P2TMessage | PacketList | SequenceAck) -> Packet | None:
+    """What surrounds a body, with it; that there is nothing else was seen before."""
     packet_id, package, sequence = message.packetId, message.package, message.sequence
     timestamp, conversation, index = message.timestamp, message.conversation, message.convIndex
-    if not type(packet_id) is type(package) is str or UnknownFieldSet(message):
+    if not type(packet_id) is type(package) is str:
         return None
     return new_record(
         Packet,
@@ -229,37 +239,39 @@ def _read_item(item: Any) -> Packet | None:
     """A message with what surrounds it."""
     message = item.payload
     sender_bytes, recipient_bytes, payload = message.sender, message.recipient, message.payload
-    store, kind, packet_id, package = message.isStore, message.bizType, item.packetId, item.package
-    if not type(kind) is type(packet_id) is type(package) is str or payload == MARK or store not in _STORED:
+    store, kind = message.isStore, message.bizType
+    if type(kind) is not str or payload == MARK or store not in _STORED:
         return None
-    sequence, timestamp, conversation, index = item.sequence, item.timestamp, item.conversation, item.convIndex
-    sender = _users.get(sender_bytes) or _party(User, sender_bytes, _users)
+    sender = _users.get(sender_bytes) or _party(_read_user, sender_bytes, _users)
     is_store, biz_type = _STORED[store], None if kind == NO_TEXT else kind
-    body: P2PMessage | P2TMessage
     if item.type == _P2P:
-        to_user = _users.get(recipient_bytes) or _party(User, recipient_bytes, _users)
-        body = new_record(P2PMessage, (sender, to_user, payload, is_store, biz_type, b""))
-    else:
-        to_group = _groups.get(recipient_bytes) or _party(Group, recipient_bytes, _groups)
-        body = new_record(P2TMessage, (sender, to_group, payload, is_store, biz_type, b""))
+        to_user = _users.get(recipient_bytes) or _party(_read_user, recipient_bytes, _users)
+        return _packet(item, new_record(P2PMessage, (sender, to_user, payload, is_store, biz_type, b"")))
+    to_group = _groups.get(recipient_bytes) or _party(Group.decode, recipient_bytes, _groups)
+    return _packet(item, new_record(P2TMessage, (sender, to_group, payload, is_store, biz_type, b"")))
+
+
+def _read_user(data: bytes) -> User:
+    """`User.decode`: a server with more users than are remembered does it for every message."""
+    user = _parse_user(data)
+    app_id, account, uuid, resource = user.appId, user.account, user.uuid, user.resource
+    if not type(account) is type(resource) is str or not _is_all(user, data):
+        return User.decode(data)
     return new_record(
-        Packet,
+        User,
         (
-            None if packet_id == NO_TEXT else packet_id,
-            None if package == NO_TEXT else package,
-            None if sequence == NO_INT64 else sequence,
-            None if timestamp == NO_INT64 else timestamp,
-            None if conversation == NO_INT64 else conversation != 0,
-            None if index == NO_INT64 else index,
-            body,
+            None if app_id == NO_INT64 else app_id,
+            None if account == NO_TEXT else account,
+            None if uuid == NO_INT64 else uuid,
+            None if resource == NO_TEXT else resource,
             b"",
         ),
     )
 
 
-def _party(cls: type[P], data: bytes, known: dict[bytes, P]) -> P:
+def _party(read: Callable[[bytes], P], data: bytes, known: dict[bytes, P]) -> P:
     """A user or group that was not seen yet; remembered, but not without end."""
-    party = cls.decode(data)
+    party = read(data)
     if len(data) <= LONGEST_PARTY:
         if len(known) >= MOST_PARTIES:
             known.clear()

@@ -87,12 +87,7 @@ class PushServiceConfig(WireRecord, message=pb.PushServiceConfigMsg):
     unknown: bytes = b""
 
 
-class Conn(
-    WireRecord,
-    message=pb.XMMsgConn,
-    names={"public_key_n": "publicKeyN", "public_key_e": "publicKeyE"},
-    records={"psc": PushServiceConfig},
-):
+class Conn(WireRecord, message=pb.XMMsgConn, records={"psc": PushServiceConfig}):
     """CONN, the client's first packet. ``udid`` takes part in the body key."""
 
     __slots__ = ()

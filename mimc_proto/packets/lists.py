@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ..errors import LocalProtocolError
-from .encoders import LENGTH, varint, varint_of_time
+from .encoders import LENGTH, varint, varint_of_sequence, varint_of_time
 from .messages import Packet
 from .schema import without_unknown
 
@@ -116,7 +116,7 @@ def list_item(
         LENGTH[len(own_id)],
         own_id,
         _package(package),
-        varint(sequence),
+        varint_of_sequence(sequence),
         b"\x20\x02\x2a" if to_group else b"\x20\x01\x2a",
         LENGTH[len(body)],
         body,
@@ -141,7 +141,7 @@ class ListEncoder:
 
     def encode(self, outer_id: bytes, items: Sequence[ListItem], max_sequence: int) -> bytes:
         """A MIMCPacket with a COMPOUND of these items, at least one; its timestamp is that of the newest."""
-        limit = varint(max_sequence)
+        limit = varint_of_sequence(max_sequence)
         if len(items) == 1:
             [(_, newest, fields)] = items
         else:

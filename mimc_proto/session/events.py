@@ -170,12 +170,14 @@ class Acknowledged(Record):
 
 
 class Rejected(Record):
-    """The server refused the message."""
+    """The server refused the message. ``may_have_arrived``: it was handed to an earlier link as well, which was lost
+    (`Delivery.AT_LEAST_ONCE`), and what became of it there is not known: a server may refuse a repeat before it looks."""
 
     __slots__ = ()
     packet_id: str
     code: int
     message: str
+    may_have_arrived: bool = False
 
 
 class Failed(Record):

@@ -42,7 +42,10 @@ _SLACK = 64
 class Outgoing:
     """One send without a verdict."""
 
-    __slots__ = ("biz_type", "deadline", "is_store", "kind", "packet_id", "payload", "size", "taken", "target")
+    __slots__ = (
+        "again", "biz_type", "deadline", "is_store", "kind", "packet_id", "payload", "size", "taken", "target",
+        "wants_answer",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -64,7 +67,9 @@ class Outgoing:
         self.biz_type = biz_type
         self.deadline = deadline
         self.size = size
-        self.taken = False
+        self.wants_answer = kind is not _ONLINE
+        self.taken = self.again = False
+        """Whether it was handed to a link; and to an earlier one, that was lost."""
 
     def __lt__(self, other: Outgoing) -> bool:
         return self.deadline < other.deadline
@@ -176,7 +181,7 @@ class Outbox:
         self._settle(item)
         if accepted:
             return new_record(Acknowledged, (packet_id, sequence or None, timestamp or None, code or _ACCEPTED, index))
-        return Rejected(packet_id=packet_id, code=code or 0, message=error or "")
+        return Rejected(packet_id=packet_id, code=code or 0, message=error or "", may_have_arrived=item.again)
 
     def answered(self, packet_id: str, kind: Kind, code: int, message: str) -> tuple[Outgoing, Verdict] | None:
         """The verdict of an answer of another kind; None for one that nobody waits for."""
@@ -186,7 +191,7 @@ class Outbox:
         self._settle(item)
         if code == _SUCCESS[kind]:
             return item, Acknowledged(packet_id=packet_id, sequence=None, timestamp=None)
-        return item, Rejected(packet_id=packet_id, code=code, message=message)
+        return item, Rejected(packet_id=packet_id, code=code, message=message, may_have_arrived=item.again)
 
     def withdraw(self, packet_id: str) -> Failed | None:
         """Take back what waits in the queue; None for what is on its way or not known."""
@@ -206,6 +211,7 @@ class Outbox:
         if self._config.delivery is Delivery.AT_MOST_ONCE:
             return [self._fail(item, FailReason.LINK_LOST) for item in taken]
         for item in reversed(taken):
+            item.again = True
             self.queue[item.packet_id] = item
             self.queue.move_to_end(item.packet_id, last=False)
         return []

@@ -208,6 +208,11 @@ class ClientSession(Traffic):
         """Messages that were delivered and not consumed: what the high marks bound."""
         return self._inbox.in_hand
 
+    @property
+    def repeats(self) -> int:
+        """Messages that the server pushed again, after a lost link above all, and that were not delivered again."""
+        return self._inbox.repeats
+
     def _consume(self, receipt: int, now: float, *, skip: bool) -> None:
         self._tick(now)
         if self._ended is None:

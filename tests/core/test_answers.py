@@ -45,7 +45,7 @@ LIMIT = ListStatus.EXCEED_COUNT_LIMIT
 def encoded(body: Any, packet_id: str | None = None, timestamp: int | None = None, **config: Any) -> Packet:
     """The packet of an answer as a client reads it."""
     encoder = AnswerEncoder(ME, PACKAGE, ServerConfig(**config))
-    return Packet.decode(encoder.encode(body, OWN_ID, packet_id, timestamp))
+    return Packet.decode(encoder.encode(body, OWN_ID.encode(), packet_id, timestamp))
 
 
 def refused(body: Any, packet_id: str | None = None, **config: Any) -> tuple[str, str]:
@@ -97,16 +97,39 @@ def test_an_ack_says_what_it_was_given() -> None:
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"packet_id": "i" * 8192},
+        {"packet_id": "é"},
+        {"error_message": "e" * 8192},
+        {"code": (1 << 31) - 1},
+        {"code": -(1 << 31)},
+        {"sequence": (1 << 63) - 1},
+        {"timestamp": (1 << 63) - 1},
+    ],
+    ids=lambda changes: repr(changes)[:30],
+)
+def test_the_largest_of_everything_fits_an_ack(changes: dict[str, Any]) -> None:
+    ack = encoded(PacketAck(packet_id="m1").replace(**changes)).body
+    assert {name: getattr(ack, name) for name in changes} == changes
+
+
+@pytest.mark.parametrize(
     ("changes", "where"),
     [
         ({"packet_id": ""}, "PacketAck.packet_id"),
         ({"packet_id": None}, "PacketAck.packet_id"),
+        ({"packet_id": "\ud800"}, "PacketAck.packet_id"),
+        ({"packet_id": "i" * 8193}, "PacketAck.packet_id"),
         ({"uuid": 7}, "PacketAck.uuid"),
         ({"resource": "pc"}, "PacketAck.resource"),
         ({"sequence": -1}, "PacketAck.sequence"),
         ({"sequence": 1 << 63}, "PacketAck.sequence"),
         ({"timestamp": "now"}, "PacketAck.timestamp"),
+        ({"timestamp": -1}, "PacketAck.timestamp"),
+        ({"timestamp": 1 << 63}, "PacketAck.timestamp"),
         ({"code": 1 << 31}, "PacketAck.code"),
+        ({"code": -(1 << 31) - 1}, "PacketAck.code"),
         ({"code": "bad"}, "PacketAck.code"),
         ({"error_message": "\ud800"}, "PacketAck.error_message"),
         ({"error_message": "e" * 8193}, "PacketAck.error_message"),
@@ -143,8 +166,9 @@ def test_an_inner_packet_gets_the_package_where_it_has_none() -> None:
 
 
 def test_a_limit_notice_has_both_sequences_and_no_packets() -> None:
-    body = encoded(PacketList(status=LIMIT, min_sequence=3, max_sequence=9)).body
-    assert body == PacketList(uuid=UUID, resource=RESOURCE, max_sequence=9, status=LIMIT, min_sequence=3)
+    packet = encoded(PacketList(status=LIMIT, min_sequence=3, max_sequence=9))
+    body = PacketList(uuid=UUID, resource=RESOURCE, max_sequence=9, status=LIMIT, min_sequence=3)
+    assert packet == Packet(packet_id=OWN_ID, package=PACKAGE, sequence=9, body=body)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +183,7 @@ def test_a_limit_notice_has_both_sequences_and_no_packets() -> None:
         ({"status": 3}, "PacketList.status"),
         ({"min_sequence": 5}, "PacketList.min_sequence"),
         ({"status": LIMIT}, "PacketList"),
+        ({"status": LIMIT, "min_sequence": 1, "max_sequence": 5}, "PacketList"),
         ({"packets": (), "status": LIMIT, "min_sequence": 1}, "PacketList"),
         ({"packets": (), "status": LIMIT, "max_sequence": 1}, "PacketList"),
         ({"packets": (message(5), message(5))}, "PacketList.packets[1]"),
@@ -191,7 +216,7 @@ def test_a_list_has_no_more_messages_than_the_configuration_allows() -> None:
 def test_a_list_has_no_more_bytes_than_the_configuration_allows() -> None:
     body = PacketList(packets=(message(5, payload=bytes(1000)),))
     encoder = AnswerEncoder(ME, PACKAGE, ServerConfig())
-    size = len(encoder.encode(body, OWN_ID, None, None))
+    size = len(encoder.encode(body, OWN_ID.encode(), None, None))
     encoded(body, max_list_bytes=size)
     assert refused(body, max_list_bytes=size - 1) == (
         "PacketList",
@@ -206,8 +231,8 @@ def items(*sequences: int) -> list[ListItem]:
 def test_messages_that_were_encoded_before_make_the_same_list() -> None:
     packets = tuple(message(sequence, package=PACKAGE) for sequence in (5, 8))
     encoder = AnswerEncoder(ME, PACKAGE, ServerConfig())
-    expected = encoder.encode(PacketList(packets=packets), OWN_ID, None, None)
-    assert encoder.encode(items(5, 8), OWN_ID, None, None) == expected
+    expected = encoder.encode(PacketList(packets=packets), OWN_ID.encode(), None, None)
+    assert encoder.encode(items(5, 8), OWN_ID.encode(), None, None) == expected
 
 
 @pytest.mark.parametrize("sequences", [(), (5, 5), (5, 4), (0,)])
@@ -298,6 +323,7 @@ def test_the_end_of_an_unlimited_group_has_an_id_of_the_server() -> None:
 def test_an_online_message_goes_on_as_it_is_under_its_own_id() -> None:
     body = OnlineMessage(sender=BOB, recipient=User(account="alice"), payload=b"now")
     assert encoded(body, "m1") == Packet(packet_id="m1", package=PACKAGE, body=body)
+    assert encoded(body, "m1", max_list_bytes=1).body == body  # it is no list
 
 
 @pytest.mark.parametrize("sender", [None, User(uuid=7)])
@@ -374,7 +400,9 @@ def test_messages_of_a_group_are_a_tuple(messages: Any) -> None:
     assert refused(UcMessageList(group=GROUP).replace(messages=messages))[0] == "UcMessageList.messages"
 
 
-@pytest.mark.parametrize("sender", ["x", None, User(account="a"), User(account="a", uuid=1)])
+@pytest.mark.parametrize(
+    "sender", ["x", None, User(account="a"), User(account="a", uuid=1), User(account="a", resource="pc")]
+)
 def test_an_online_message_has_a_sender_to_answer(sender: Any) -> None:
     assert refused(OnlineMessage(sender=sender, recipient=BOB), "m")[0] == "OnlineMessage.sender"
 

@@ -48,7 +48,7 @@ def test_what_a_link_cannot_do_without_is_read_strictly() -> None:
 def test_the_longest_security_key_leaves_room_for_the_longest_id() -> None:
     most = MAX_KEY - MAX_ID - 1
     assert link_secret(base64.b64encode(bytes(most)).decode()) == bytes(most) + b"_"
-    with pytest.raises(CryptoError, match=f"expected at most {most} bytes in base64, got {most + 1}"):
+    with pytest.raises(CryptoError, match=f"^security key: expected at most {most} bytes in base64, got {most + 1}"):
         link_secret(base64.b64encode(bytes(most + 1)).decode())
 
 

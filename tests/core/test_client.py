@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from support.links import (
     client_in,
     commands,
     credentials,
+    drained,
+    inside,
     message,
     names,
     new_client,
@@ -56,6 +59,7 @@ from mimc_proto.events import (
 from mimc_proto.framing import EMPTY_FRAME
 from mimc_proto.packets import (
     Bind,
+    BindAnswer,
     Conn,
     ConnAnswer,
     Direction,
@@ -99,7 +103,7 @@ def test_on_tcp_conn_goes_out_at_once_with_a_full_header() -> None:
         cipher=0,
     )
     conn = Conn.decode(frame.payload)
-    assert (conn.version, conn.sdk, conn.udid) == (106, 33, "1234567890")
+    assert conn == Conn(version=106, os="python", udid="1234567890", sdk=33, model="mimc-proto")
 
 
 def test_on_websocket_conn_has_no_identity_as_that_of_webjs() -> None:
@@ -115,6 +119,7 @@ def test_the_answer_to_conn_completes_the_handshake(framing: Framing) -> None:
     link.receive_data(peer.conn_answer(host="fe-7"), 1.0)
     assert link.events() == [HandshakeCompleted(host="fe-7")]
     assert link.state is ClientState.READY
+    assert link.get_timer() == 15.0  # PING: the handshake has no deadline any more
 
 
 def test_bodies_are_encrypted_after_the_handshake_with_the_udid_in_the_key() -> None:
@@ -159,6 +164,13 @@ def test_a_link_is_not_made_of_what_cannot_be_sent(options: dict[str, Any], wher
     with pytest.raises(LocalProtocolError) as caught:
         new_client(**options)
     assert caught.value.where == where
+
+
+def test_the_longest_resource_and_prefix_can_be_sent() -> None:
+    link = new_client(resource="r" * 128, id_prefix="p" * 108)
+    [frame] = ScriptedServer().read_all(link.data_to_send())
+    assert frame.header is not None
+    assert (frame.header.resource, frame.header.id) == ("r" * 128, "p" * 108 + "_1")
 
 
 # ------------------------------------------------------------------------------------------------------------ login
@@ -211,6 +223,13 @@ def test_an_accepted_bind_is_an_event() -> None:
     assert link.events() == [BindAccepted()]
 
 
+def test_the_caches_of_a_login_are_given_back_after_it() -> None:
+    link, peer = client_in(ClientState.BINDING)
+    busy = len(str(inside(link._cipher)))
+    link.receive_data(peer.bind_answer(), 1.0)
+    assert len(str(inside(link._cipher))) < busy
+
+
 @pytest.mark.parametrize(
     ("kind", "reason", "token_refused", "taken_over"),
     [
@@ -231,6 +250,13 @@ def test_a_refused_bind_says_what_to_do(
     assert isinstance(event, BindRefused)
     assert event == BindRefused(error_type=kind or "", error_reason=reason or "")
     assert (event.token_refused, event.taken_over) == (token_refused, taken_over)
+
+
+def test_a_refused_bind_tells_all_that_the_server_said() -> None:
+    link, peer = client_in(ClientState.BINDING)
+    answer = BindAnswer(result=False, error_type="wait", error_reason="overloaded", error_desc="back soon")
+    link.receive_data(peer.answer("BIND", answer.encode()), 1.0)
+    assert link.events() == [BindRefused(error_type="wait", error_reason="overloaded", error_desc="back soon")]
 
 
 def test_an_answer_to_bind_without_a_result_ends_the_link() -> None:
@@ -354,7 +380,8 @@ def test_ubnd_goes_out_behind_the_messages_that_wait(framing: Framing) -> None:
     link, peer = client_in(ClientState.BOUND, framing)
     link.send_p2p("bob", b"hi", now=0.0)
     link.unbind(now=0.0)
-    assert commands(peer, link) == ["SECMSG", "UBND"]
+    message, ubnd = peer.read_all(link.data_to_send())
+    assert (message.command, ubnd.command, ubnd.payload) == ("SECMSG", "UBND", b"")
 
 
 @pytest.mark.parametrize("answer", ["KICK", "UBND"])
@@ -448,6 +475,43 @@ def test_requests_are_filled_in() -> None:
 def test_ids_are_the_prefix_and_a_count() -> None:
     link, _ = client_in(ClientState.BOUND)
     assert [link.send_p2p("bob", b"", now=0.0) for _ in range(3)] == [f"{PREFIX}_{n}" for n in (3, 4, 5)]
+
+
+def test_no_two_packets_have_one_id_whatever_they_are() -> None:
+    link, peer = client_in(ClientState.BOUND)
+    sent = []
+    for _ in range(2):
+        sent.append(link.send_p2p("bob", b"", now=0.0))
+        sent.append(link.send_p2t(15, b"", now=0.0))
+        sent.append(link.send(Pull(), now=0.0))
+        link.ping(0.0)
+    link.unbind(0.0)
+    frames = peer.read_all(link.data_to_send())
+    assert sent == [frame.header.id for frame in frames if frame.header and frame.command == "SECMSG"]
+    ids = [frame.header.id for frame in frames if frame.header]
+    assert set(ids) == {f"{PREFIX}_{n}" for n in range(3, 12)}
+    assert len(ids) == 9
+
+
+SENDS: list[Callable[[ClientConnection, float], str]] = [
+    lambda link, now: link.send_p2p("bob", b"", now=now),
+    lambda link, now: link.send_p2t(15, b"", now=now),
+    lambda link, now: link.send(UcJoin(group=GROUP), now=now),
+]
+
+
+@pytest.mark.parametrize("send", SENDS)
+def test_what_is_sent_wants_its_answer_in_time_from_then_on(send: Callable[[ClientConnection, float], str]) -> None:
+    link, _ = client_in(ClientState.BOUND)
+    send(link, 1.0)
+    drained(link)
+    assert link.get_timer() == 11.0
+
+
+@pytest.mark.parametrize("send", SENDS)
+def test_nothing_is_sent_by_somebody_who_is_not_logged_in(send: Callable[[ClientConnection, float], str]) -> None:
+    link, _ = client_in(ClientState.CLOSED)
+    assert "send()" in refusal(link, lambda: send(link, 0.0)).problem
 
 
 @pytest.mark.parametrize(
@@ -573,6 +637,14 @@ def test_a_list_for_somebody_else_or_without_its_last_sequence_is_a_bad_packet(
     assert (event.error.where, event.header_id, event.packet_id) == (where, "x-1", "x-1")
 
 
+def test_a_list_that_cannot_be_taken_is_told_with_its_sequence() -> None:
+    link, peer = client_in(ClientState.BOUND)
+    link.receive_data(peer.push(Packet(packet_id="p", sequence=4, body=the_list(uuid=1)).encode()), 1.0)
+    [event] = link.events()
+    assert isinstance(event, BadPacket)
+    assert (event.packet_id, event.sequence) == ("p", 4)
+
+
 def test_before_the_answer_to_conn_an_empty_frame_is_no_event() -> None:
     link, _ = client_in(ClientState.HANDSHAKE)
     link.receive_data(EMPTY_FRAME, 1.0)
@@ -611,7 +683,7 @@ def test_credentials_are_credentials() -> None:
 
 
 def test_a_servers_settings_are_none_of_a_client() -> None:
-    with pytest.raises(LocalProtocolError, match="expected a ClientConfig, got a ServerConfig"):
+    with pytest.raises(LocalProtocolError, match=r"^config: expected a ClientConfig, got a ServerConfig"):
         new_client(config=ServerConfig())
 
 
@@ -627,8 +699,9 @@ def test_how_much_is_taken_is_a_number(wrong: Any) -> None:
 class Kept:
     """A message of somebody who keeps messages himself."""
 
-    def __init__(self, payload: bytes = b"hi") -> None:
+    def __init__(self, payload: bytes = b"hi", *, wants_answer: bool = True) -> None:
         self.payload = payload
+        self.wants_answer = wants_answer
         self.taken = False
 
     def encode(self, requests: RequestEncoder, packet_id: bytes, /) -> bytes:
@@ -678,6 +751,15 @@ def test_a_kept_message_that_was_taken_wants_an_answer() -> None:
     assert link.get_timer() == 12.0
     link.handle_timer(12.0)
     assert link.events() == [LinkClosed(reason=CloseReason.ANSWER_TIMEOUT)]
+
+
+def test_a_kept_message_that_nobody_has_to_answer_keeps_the_link() -> None:
+    link, _ = client_in(ClientState.BOUND)
+    link.encrypt_now(OrderedDict(a=Kept(wants_answer=False)), 1)
+    assert link.get_timer() == 15.0  # a PING, which is answered
+    queue = OrderedDict(b=Kept(), c=Kept(wants_answer=False))
+    link.encrypt_now(queue, 1 << 20)
+    assert link.get_timer() == 10.0
 
 
 def test_a_trace_sees_kept_messages_by_their_length() -> None:

@@ -43,6 +43,7 @@ def test_the_defaults_of_a_server_are_those_of_the_specification() -> None:
     config = ServerConfig()
     assert (config.max_frame_unbound, config.max_frame) == (4096, 65_536)
     assert (config.max_list_messages, config.max_list_bytes) == (50, 65_536)
+    assert (config.max_pending, config.max_pending_bytes) == (4096, 4 * MIB)
 
 
 def test_a_server_outwaits_clients_that_ping_every_180_seconds() -> None:
@@ -151,6 +152,7 @@ def refusal(**changes: Any) -> LocalProtocolError:
 def test_the_timings_of_a_session_are_those_of_the_specification() -> None:
     config = SessionConfig()
     assert (config.connect_timeout, config.login_timeout, config.login_gap) == (5, 5, 5)
+    assert (config.token_timeout, config.resolve_timeout, config.pull_interval) == (30, 5, 1)
     assert (config.ping_interval, config.answer_timeout) == (15, 10)
     assert (config.send_timeout, config.online_timeout, config.group_ping_interval) == (10, 10, 10)
     assert (config.token_backoff, config.longest_token_backoff) == (0.1, 30)
@@ -163,7 +165,8 @@ def test_the_limits_of_a_session_are_those_of_the_design() -> None:
     assert (config.max_pending, config.max_pending_bytes) == (4096, 4 * MIB)
     assert (config.high_messages, config.high_bytes) == (1024, MIB)
     assert (config.low_messages, config.low_bytes) == (256, 256 * KIB)
-    assert (config.remembered, config.max_frame) == (256, MIB)
+    assert (config.remembered, config.max_remembered, config.max_frame) == (256, 64 * KIB, MIB)
+    assert config.max_groups == 1024
     assert config.delivery is Delivery.AT_MOST_ONCE
     assert config.accepted_codes == {0, 100, 200}
 

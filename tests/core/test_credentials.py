@@ -40,6 +40,10 @@ def test_what_cannot_be_sent_is_named(change: dict[str, Any], where: str) -> Non
     assert "secret-token" not in str(caught.value)
 
 
+def test_the_channel_is_that_of_mimc_if_it_is_not_given() -> None:
+    assert ALICE.chid == 9
+
+
 def test_a_package_may_be_empty() -> None:
     assert ALICE.replace(package="").checked_secret()
 

@@ -63,6 +63,13 @@ REASONS = [
 ]
 
 
+def test_what_an_event_does_not_say_is_nothing() -> None:
+    assert LinkClosed(reason=CloseReason.EOF).unread == 0
+    assert Ignored(command="NOTIFY").size == 0
+    refused = BindRefused()
+    assert (refused.error_type, refused.error_reason, refused.error_desc) == ("", "", "")
+
+
 def members(union: Any) -> set[type[Record]]:
     return set(typing.get_args(union))
 

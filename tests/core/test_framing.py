@@ -97,6 +97,7 @@ def test_a_body_splits_into_the_header_and_payload_it_was_joined_from(header: by
 def test_the_longest_header_can_be_joined() -> None:
     header = bytes(0xFFFF)
     assert split_body(join_body(header, b"p")) == (header, b"p")
+    assert decode_websocket_packet(encode_websocket_packet(header, b"p"), 0x10000) == (header, b"p")
 
 
 @pytest.mark.parametrize("encode", [join_body, encode_websocket_packet])
@@ -190,6 +191,7 @@ def test_a_cut_off_stream_gives_the_whole_frames_and_waits(bodies: list[bytes], 
 
 def test_nothing_fed_is_nothing_to_read() -> None:
     decoder = TcpDecoder(LIMIT)
+    assert decoder.pending == 0
     assert decoder.next_body() is None
     decoder.feed(b"")
     assert decoder.next_body() is None
@@ -274,6 +276,7 @@ def test_an_idle_decoder_keeps_nothing_of_what_it_was_fed() -> None:
     assert decoder.next_body() == b"x" * 100
     assert decoder.next_body() is None
     assert sys.getrefcount(data) == before
+    assert decoder.pending == 0
 
 
 @pytest.mark.parametrize("kind", [bytearray, memoryview])

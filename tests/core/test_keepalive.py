@@ -7,6 +7,7 @@ from support.links import APP_ID, UUID, client_in, commands, credentials, draine
 
 from mimc_proto import ClientConfig, ClientState, Framing
 from mimc_proto._keepalive import MOST_PINGS
+from mimc_proto.errors import LocalProtocolError
 from mimc_proto.events import CloseReason, LinkClosed
 from mimc_proto.framing import EMPTY_FRAME
 from mimc_proto.packets import Group, UcSequenceAck
@@ -35,6 +36,7 @@ def test_the_login_has_a_deadline() -> None:
 def test_the_logout_has_a_deadline() -> None:
     link, _ = client_in(ClientState.BOUND, config=ClientConfig(answer_timeout=4.0))
     link.unbind(now=1.0)
+    assert link.get_timer() == 5.0
     link.handle_timer(5.0)
     assert link.events() == [LinkClosed(reason=CloseReason.LOGOUT_TIMEOUT)]
 
@@ -49,6 +51,7 @@ def test_time_that_passes_without_a_deadline_does_nothing() -> None:
     link, peer = client_in(ClientState.BINDING)
     link.handle_timer(4.9)
     assert commands(peer, link) == []
+    assert link.state is ClientState.BINDING
 
 
 def test_a_closed_link_wants_no_timer() -> None:
@@ -108,6 +111,27 @@ def test_a_program_that_stalled_pings_once_more_before_it_gives_the_link_up() ->
     assert link.events() == [LinkClosed(reason=CloseReason.ANSWER_TIMEOUT)]
 
 
+def test_a_deadline_noticed_late_by_half_of_it_or_less_was_no_stall() -> None:
+    link, _ = client_in(ClientState.BOUND)
+    link.ping(now=0.0)
+    drained(link)
+    link.handle_timer(15.0)
+    assert link.events() == [LinkClosed(reason=CloseReason.ANSWER_TIMEOUT)]
+
+
+def test_a_frame_in_the_moment_after_a_stall_ends_it() -> None:
+    link, _ = client_in(ClientState.BOUND)
+    link.ping(now=0.0)
+    drained(link)
+    link.handle_timer(20.0)
+    drained(link)
+    link.receive_data(EMPTY_FRAME, 20.0)
+    link.ping(now=20.0)
+    drained(link)
+    link.handle_timer(40.0)
+    assert link.state is ClientState.BOUND
+
+
 def test_the_second_chance_comes_back_with_the_next_frame() -> None:
     link, _ = client_in(ClientState.BOUND)
     for start in (0.0, 100.0, 200.0):
@@ -136,6 +160,19 @@ def test_a_ping_that_is_not_due_does_not_go_out() -> None:
     link, _ = client_in(ClientState.BOUND)
     link.handle_timer(14.9)
     assert link.data_to_send() == []
+
+
+def test_a_ping_by_hand_wants_its_answer_in_time() -> None:
+    link, _ = client_in(ClientState.BOUND)
+    link.ping(now=5.0)
+    drained(link)
+    assert link.get_timer() == 15.0
+
+
+def test_a_closed_link_does_not_ping() -> None:
+    link, _ = client_in(ClientState.CLOSED)
+    with pytest.raises(LocalProtocolError, match="ping"):
+        link.ping(now=0.0)
 
 
 def test_pings_do_not_heap_up_while_the_transport_cannot_write() -> None:

@@ -515,6 +515,7 @@ def test_the_trace_sees_every_secmsg_of_a_row(framing: Framing) -> None:
     for packet_id in ("a", "b", "c"):
         link.receive_data(peer.push(PacketAck(packet_id="1"), packet_id), 1.0)
     assert [line[1].split()[:2] for line in lines] == [["SECMSG", f"id={name}"] for name in "abc"]
+    assert [line[0] for line in lines] == ["in"] * 3
 
 
 def test_the_trace_sees_empty_frames() -> None:
@@ -543,7 +544,7 @@ def test_the_trace_shows_no_secret() -> None:
 
 @pytest.mark.parametrize("framing", ["tcp", None, 1])
 def test_a_framing_is_a_member_of_framing(framing: Any) -> None:
-    with pytest.raises(LocalProtocolError, match="expected a Framing"):
+    with pytest.raises(LocalProtocolError, match=r"^framing: expected a Framing"):
         new_client(framing)
 
 
@@ -589,3 +590,37 @@ def test_the_deadline_of_an_answer_begins_at_the_time_a_link_was_last_told() -> 
     client.tick(8.0)
     client.data_to_send()
     assert client.get_timer() == 8.0 + client.config.answer_timeout
+
+
+@both_framings
+def test_a_whole_frame_is_a_sign_of_life_and_an_answer(framing: Framing) -> None:
+    link, peer = client_in(ClientState.BOUND, framing)
+    link.ping(now=1.0)
+    drained(link)
+    assert link.get_timer() == 11.0
+    link.receive_data(peer.answer("NOTIFY"), 5.0)
+    assert link.get_timer() == 16.0  # PING
+
+
+@both_framings
+def test_a_new_link_counts_from_its_beginning(framing: Framing) -> None:
+    link = new_server(framing, now=100.0)
+    assert link.get_timer() == 100.0 + link.config.handshake_timeout
+    client = new_client(framing, now=100.0)
+    client.receive_data(ScriptedServer(framing).conn_answer(), 100.0)
+    assert client.get_timer() == 115.0
+
+
+@both_framings
+def test_packets_wait_until_somebody_is_logged_in(framing: Framing) -> None:
+    link, peer = client_in(ClientState.BOUND, framing)
+    link.send_p2p("bob", b"hi", now=0.0)
+    link.receive_data(peer.kick(), 0.0)
+    assert link.data_to_send() == []
+    assert link.pending == 1
+
+
+def test_what_came_with_the_end_in_one_read_is_not_counted_as_cut_off() -> None:
+    link, peer = client_in(ClientState.UNBINDING)
+    link.receive_data(peer.answer("KICK") + EMPTY_FRAME[:5], 1.0)
+    assert link.events() == [LinkClosed(reason=CloseReason.LOGGED_OUT, unread=0)]

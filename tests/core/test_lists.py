@@ -81,7 +81,7 @@ def test_a_message_that_lacks_what_it_needs_is_skipped_as_bad(packet: Packet, mi
     assert bad.inside_list
     assert bad.packet_id == packet.packet_id
     assert bad.sequence == packet.sequence
-    assert bad.error.problem == f"expected {missing}, got none"
+    assert str(bad.error) == f"MIMCPacket.COMPOUND.packets: expected {missing}, got none"
 
 
 def test_a_limit_notice_tells_how_far_it_goes() -> None:
@@ -91,7 +91,7 @@ def test_a_limit_notice_tells_how_far_it_goes() -> None:
 
 @pytest.mark.parametrize("change", [{"uuid": 8}, {"uuid": None}, {"resource": "phone"}, {"resource": None}])
 def test_a_list_for_another_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(PacketError, match="expected a list for 7/pc"):
+    with pytest.raises(PacketError, match=r"^MIMCPacket.COMPOUND: expected a list for 7/pc"):
         read_list(listed(message(3), **change), 7, "pc")
 
 

@@ -48,6 +48,15 @@ def test_a_template_writes_the_header_with_any_id(header: Header, packet_id: str
     assert HeaderTemplate(header).encode(packet_id.encode()) == header.replace(id=packet_id).encode()
 
 
+@given(headers, st.text(max_size=63), payloads)
+@example(go_up, "x" * 127, b"")
+@example(go_up, "x" * 128, b"")
+@example(go_up, "x" * 255, b"")
+def test_a_template_writes_the_body_of_a_frame_with_any_id(header: Header, packet_id: str, payload: bytes) -> None:
+    whole = join_body(header.replace(id=packet_id).encode(), payload)
+    assert HeaderTemplate(header).join(packet_id.encode(), payload) == whole
+
+
 @given(headers, st.text(st.characters(codec="ascii"), max_size=127))
 def test_a_template_recognises_the_header_with_any_short_id(header: Header, packet_id: str) -> None:
     assert HeaderTemplate(header).match(header.replace(id=packet_id).encode()) == packet_id

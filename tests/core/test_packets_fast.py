@@ -399,11 +399,50 @@ def test_more_users_and_groups_than_are_remembered_are_read_all_the_same(monkeyp
         assert (decode_packet(to_user.encode()), decode_packet(to_group.encode())) == (to_user, to_group)
 
 
+def test_users_and_groups_are_not_remembered_without_end() -> None:
+    for n in range(fast.MOST_PARTIES + 100):
+        decode_packet(packet(P2P.replace(recipient=User(uuid=n))).encode())
+        decode_packet(packet(P2T.replace(recipient=Group(topic_id=n))).encode())
+    assert 1 < len(fast._users) <= fast.MOST_PARTIES
+    assert 1 < len(fast._groups) <= fast.MOST_PARTIES
+
+
+@pytest.mark.parametrize(("size", "remembered"), [(127, True), (128, False)])
+def test_only_what_is_short_is_remembered(size: int, remembered: bool) -> None:
+    sender = User(account="a" * (size - 2))
+    assert len(sender.encode()) == size
+    decode_packet(packet(P2P.replace(sender=sender)).encode())
+    assert (sender.encode() in fast._users) is remembered
+
+
 @pytest.mark.parametrize("size", range(124, 130))
 @pytest.mark.parametrize("filler", range(5))
 def test_an_unknown_field_of_any_size_does_not_stand_in_for_a_missing_recipient(size: int, filler: int) -> None:
     sender = encode_field(1, LENGTH, encode_field(2, LENGTH, b"a" * size))
     agree(envelope(1, sender + encode_field(3, LENGTH, b"hello") + encode_field(9, LENGTH, bytes(filler))))
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        "",
+        "0801",  # app id alone
+        "1200 2200",  # empty texts
+        "0802 0801",  # twice: the last one counts
+        "1203616c69 0801",  # in another order
+        "088100",  # a longer varint than need be
+        "0801 2801",  # a field that is not known
+        "1201ff",  # no text
+        "2201ff",
+        "0a0161",  # another wire type
+        "12056162",  # cut off
+        "18ffffffffffffffffff01",  # a uuid of 64 bits
+    ],
+)
+def test_a_user_of_any_bytes_is_read_as_the_schema_reads_it(user: str) -> None:
+    data = bytes.fromhex(user)
+    for side in (1, 2):
+        agree(envelope(1, encode_field(side, LENGTH, data) + encode_field(3, LENGTH, b"hello")))
 
 
 def test_the_bytes_of_a_user_may_be_those_of_a_group() -> None:
@@ -432,6 +471,30 @@ def test_of_an_ack_a_client_gets_the_ack(body: PacketAck, unknown: bytes) -> Non
     ):
         decoded = decode_push(data)
         assert (decoded.body if isinstance(decoded, Packet) else decoded) == ack_of(data)
+
+
+@pytest.mark.parametrize("tag", [b"\x2a", b"\xaa\x00"], ids=["plain tag", "padded tag"])
+def test_of_two_payloads_of_an_ack_a_client_gets_the_last(tag: bytes) -> None:
+    first = PacketAck(packet_id="p", code=5, error_message="no", package="app").encode()
+    last = PacketAck(packet_id="q", package="app").encode()
+    decoded = decode_push(envelope(4, first, tag + bytes([len(last)]) + last))
+    assert (decoded.body if isinstance(decoded, Packet) else decoded) == PacketAck(packet_id="q", package="app")
+
+
+@pytest.mark.parametrize(
+    "ack",
+    [
+        ACK.replace(error_message=MARKED),
+        ACK.replace(resource=MARKED),
+        ACK.replace(package=MARKED),
+        ACK.replace(uuid=MARKED_64),
+        ACK.replace(code=MARKED_32 - (1 << 32) if MARKED_32 >> 31 else MARKED_32),
+    ],
+    ids=repr,
+)
+def test_an_ack_that_says_what_stands_for_absence_inside_is_read_as_it_is(ack: PacketAck) -> None:
+    decoded = decode_push(packet(ack).encode())
+    assert (decoded.body if isinstance(decoded, Packet) else decoded) == ack
 
 
 def test_a_usual_ack_comes_without_its_envelope() -> None:

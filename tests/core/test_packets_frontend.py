@@ -98,6 +98,11 @@ def test_a_command_decodes_equal_to_its_member() -> None:
     assert Header.decode(Header(cmd=Command.PING).encode()).cmd == Command.PING
 
 
+@pytest.mark.parametrize("flag", list(Direction))
+def test_a_direction_is_a_member(flag: Direction) -> None:
+    assert Header.decode(Header(cmd="PING", dir_flag=int(flag)).encode()).dir_flag is flag
+
+
 def test_the_directions_are_those_of_protobuf() -> None:
     assert {flag.name: int(flag) for flag in Direction} == dict(pb.MSG_DIR_FLAG.items())
 

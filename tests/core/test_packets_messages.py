@@ -229,6 +229,11 @@ def test_a_push_of_the_application_server_may_have_no_recipient() -> None:
     assert P2PPush.decode(b"") == P2PPush(recipients=(), payload=b"")
 
 
+def test_a_message_may_have_no_text() -> None:
+    assert P2PMessage(recipient=BOB).payload == P2TMessage(recipient=Group(topic_id=2)).payload == b""
+    assert P2PPush().payload == P2TPush().payload == b""
+
+
 def test_the_text_of_a_message_is_shown_by_its_length() -> None:
     assert repr(P2PMessage(recipient=BOB, payload=b"secret")) == (
         "P2PMessage(recipient=User(account='b'), payload=<6 bytes>)"

@@ -36,6 +36,7 @@ from mimc_proto.packets import (
     Packet,
     PacketList,
     PacketType,
+    Pull,
     RtsSignal,
     UcPacket,
     UcPing,
@@ -257,6 +258,10 @@ def test_an_enum_number_that_is_known_is_a_member(flag: Direction) -> None:
     assert Header.decode(Header(cmd="SECMSG", dir_flag=int(flag)).encode()).dir_flag is flag
 
 
+def test_a_negative_enum_number_may_come_in_32_bits() -> None:
+    assert Header.decode(bytes.fromhex("2a0141 40feffffff0f")) == Header(cmd="A", dir_flag=-2)
+
+
 def test_of_several_unknown_enum_numbers_the_last_counts() -> None:
     assert Header.decode(bytes.fromhex("2a0141 4063 4064")) == Header(cmd="A", dir_flag=100)
 
@@ -312,6 +317,13 @@ def test_unknown_fields_of_nested_messages_stay_where_they_were() -> None:
 
 def test_a_known_field_of_another_wire_type_is_an_unknown_one() -> None:
     assert Header.decode(bytes.fromhex("0a0161 2a0141")) == Header(cmd="A", unknown=bytes.fromhex("0a0161"))
+
+
+@pytest.mark.parametrize("field", ["420161", "4563000000"], ids=["length-delimited", "32-bit"])
+def test_an_enum_field_of_another_wire_type_is_an_unknown_one(field: str) -> None:
+    assert Header.decode(bytes.fromhex("2a0141") + bytes.fromhex(field)) == Header(
+        cmd="A", unknown=bytes.fromhex(field)
+    )
 
 
 @pytest.mark.parametrize("value", ["text", None, 5])
@@ -521,6 +533,16 @@ def test_no_error_shows_the_text_of_a_message(payload: Any) -> None:
 # -------------------------------------------------------------------------------------------------------- bad packets
 
 
+def test_a_field_may_be_required_of_a_peer_though_a_caller_may_leave_it_out() -> None:
+    assert Pull().uuid is None
+    with pytest.raises(PacketError, match="uuid: expected this required field, got none"):
+        Pull.decode(b"")
+
+
+def test_a_bad_packet_inside_a_list_has_no_header_of_its_own() -> None:
+    assert BadPacket(error=PacketError("broken"), inside_list=True).header_id == ""
+
+
 def test_a_bad_packet_cannot_be_encoded() -> None:
     error = local_error(PacketList(packets=(BadPacket(error=PacketError("broken")),)))
     assert error.where == "PacketList.packets"
@@ -552,12 +574,12 @@ def test_the_place_is_only_searched_for_in_messages_of_a_usual_size(size: int, o
 def test_a_message_of_too_many_unknown_fields_is_refused() -> None:
     field = encode_field(99, VARINT, 1)
     assert User.decode(field * 256).unknown == field * 256
-    with pytest.raises(PacketError, match="expected at most 256 unknown fields, got 257"):
+    with pytest.raises(PacketError, match=r"^MIMCUser: expected at most 256 unknown fields, got 257"):
         User.decode(field * 257)
 
 
 def test_only_bytes_are_decoded() -> None:
-    with pytest.raises(LocalProtocolError, match="expected bytes, got str"):
+    with pytest.raises(LocalProtocolError, match=r"^MIMCPacket: expected bytes, got str"):
         Packet.decode("abc")  # type: ignore[arg-type]
 
 

@@ -273,6 +273,10 @@ def test_unknown_fields_and_other_wire_types_hold_no_text() -> None:
     assert find_fault(data, pb.MIMCPacket.DESCRIPTOR, "MIMCPacket") is None
 
 
+def test_a_text_field_of_another_wire_type_is_no_fault_of_its_text() -> None:
+    assert find_fault(bytes.fromhex("0805"), pb.MIMCPacket.DESCRIPTOR, "MIMCPacket") is None
+
+
 def test_a_fault_is_counted_from_a_base() -> None:
     found = find_fault(b"\x0a\x01\xff", pb.MIMCPacket.DESCRIPTOR, "MIMCPacket", 100)
     assert found is not None

@@ -105,6 +105,11 @@ def test_a_subclass_may_give_an_inherited_field_a_default() -> None:
     assert Spot().x == 7
 
 
+def test_an_unknown_option_of_a_class_is_refused() -> None:
+    with pytest.raises(TypeError, match="no keyword arguments"):
+        type("Odd", (Point,), {"__slots__": ()}, secrets=("x",))
+
+
 def test_a_subclass_does_not_change_its_base() -> None:
     with pytest.raises(TypeError, match="'x'"):
         Point()  # type: ignore[call-arg]

@@ -194,15 +194,25 @@ def test_a_message_of_an_unlimited_group_gets_its_user_and_its_id() -> None:
     assert encoded(own).body == UcPacket(user=ME, packet_id="m1", body=own)
 
 
+@pytest.mark.parametrize("body", [SequenceAck(sequence=9), Pull(), UcPing(), P2PMessage(recipient=BOB)], ids=repr)
+def test_every_request_carries_its_id_and_the_package(body: Request) -> None:
+    packet = encoded(body, "m1")
+    assert (packet.packet_id, packet.package) == ("m1", PACKAGE)
+
+
 @pytest.mark.parametrize(
     "body", [PacketAck(packet_id="m"), PacketList(), UcPong(), None, "Pull"], ids=lambda body: type(body).__name__
 )
 def test_what_only_a_server_sends_is_refused(body: Any) -> None:
-    with pytest.raises(LocalProtocolError, match="a client sends no"):
+    with pytest.raises(LocalProtocolError, match=r"^send: a client sends no"):
         encoded(body)
 
 
 def test_a_packet_has_to_fit_what_servers_take() -> None:
-    ping = UcPing(groups=tuple(Group(app_id=1 << 63, topic_id=1 << 63) for _ in range(4000)))
-    with pytest.raises(LocalProtocolError, match="expected at most 61440 bytes"):
-        encoder().encode(ping, "p")
+    def sized(size: int) -> bytes:
+        return encoder().encode(P2PMessage(recipient=BOB, payload=bytes(size)), "p")
+
+    around = len(sized(60_000)) - 60_000
+    assert len(sized(61_440 - around)) == 61_440
+    with pytest.raises(LocalProtocolError, match=r"^send: expected at most 61440 bytes, got 61441"):
+        sized(61_441 - around)

@@ -113,9 +113,20 @@ def test_the_answer_to_a_conn_without_identity_has_every_field_all_the_same() ->
     link, peer = server_in(ServerState.HANDSHAKE)
     link.receive_data(peer.raw(Header(uuid=2, server="xiaomi.com", cmd="CONN", cipher=0).encode(), b"\x08\x6a"), 0.0)
     header, _ = read_one(link, peer)
-    assert header == Header(
+    expected = Header(
         chid=9, uuid=2, server="xiaomi.com", resource="", cmd="CONN", id="", dir_flag=Direction.SC_RESP, cipher=0
     )
+    assert header == expected
+    link, peer = server_in(ServerState.HANDSHAKE)
+    link.receive_data(peer.raw(Header(cmd="CONN").encode(), b"\x08\x6a"), 0.0)
+    header, _ = read_one(link, peer)
+    assert header == expected.replace(uuid=0)
+
+
+def test_a_frontend_may_have_no_name() -> None:
+    link, peer = server_in(ServerState.HANDSHAKE, host="")
+    link.receive_data(peer.conn(), 0.0)
+    assert ConnAnswer.decode(read_one(link, peer)[1]).host == ""
 
 
 def test_the_udid_of_conn_goes_into_the_body_key() -> None:
@@ -206,6 +217,13 @@ def test_a_bind_that_cannot_be_answered_ends_the_link(
     link, peer = server_in(ServerState.READY, framing)
     frame = peer.frame(peer.header("BIND", **changes), payload or Bind(token="t", sig="s").encode())
     assert breakage(link, frame).where == where
+
+
+def test_an_answer_repeats_up_to_256_bytes() -> None:
+    link, peer = server_in(ServerState.READY, Framing.WEBSOCKET)
+    link.receive_data(peer.frame(peer.header("PING", "i" * 256, resource="r" * 256)), 0.0)
+    header, _ = read_one(link, peer)
+    assert (header.id, header.resource) == ("i" * 256, "r" * 256)
 
 
 @pytest.mark.parametrize(
@@ -302,6 +320,16 @@ def test_a_reason_is_a_short_text(arguments: tuple[Any, ...], where: str) -> Non
     assert refusal(link, lambda: link.kick(*arguments, now=0.0)).where == where
 
 
+@both_framings
+def test_a_link_says_how_large_a_body_may_be(framing: Framing) -> None:
+    config = ServerConfig(max_frame_unbound=1000, max_frame=50_000)
+    for state, most in ((ServerState.HANDSHAKE, 1000), (ServerState.BINDING, 1000), (ServerState.BOUND, 50_000)):
+        link, _ = server_in(state, framing, config=config)
+        assert link.max_body == most
+    link.kick("bye", now=0.0)  # what is still on its way may be as large
+    assert link.max_body == 50_000
+
+
 def test_a_newer_bind_replaces_the_one_that_waits() -> None:
     link, peer = server_in(ServerState.BINDING)
     link.receive_data(peer.bind(), 0.0)
@@ -332,6 +360,34 @@ def test_another_user_may_log_in_on_the_same_link() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------- kick and end
+
+
+def test_a_reason_may_go_without_a_description_or_with_a_long_one() -> None:
+    link, peer = server_in(ServerState.BINDING)
+    link.refuse_bind("r" * 255, now=0.0)
+    answer = BindAnswer.decode(read_one(link, peer)[1])
+    assert (answer.error_reason, answer.error_desc) == ("r" * 255, "")
+    for description in ("", "d" * 1024):
+        link, peer = server_in(ServerState.BOUND)
+        link.kick("r" * 255, *([description] if description else []), now=0.0)
+        assert Kick.decode(read_one(link, peer)[1]) == Kick(type="r" * 255, reason="r" * 255, desc=description)
+
+
+def test_packets_that_wait_go_out_before_a_refusal_and_with_the_key_of_their_user() -> None:
+    link, peer = server_in(ServerState.REBINDING)
+    link.send(PacketAck(packet_id="m"), now=0.0)
+    link.refuse_bind("overloaded", now=0.0)
+    link.receive_data(peer.bind(), 0.0)
+    assert accept(link, security_key=peer.security_key)
+    first, *rest = link.data_to_send()
+    assert isinstance(peer.read_packet(first).body, PacketAck)
+    assert [peer.read(frame).command for frame in rest] == ["BIND", "BIND"]
+
+
+def test_after_a_refusal_the_link_has_its_time_to_bind_again_from_then_on() -> None:
+    link, _ = server_in(ServerState.REBINDING)
+    link.refuse_bind("overloaded", now=50.0)
+    assert link.get_timer() == 50.0 + link.config.bind_timeout
 
 
 @both_framings
@@ -449,6 +505,16 @@ def test_on_tcp_every_ping_is_answered_with_an_empty_frame() -> None:
     link.receive_data(peer.command("PING") + EMPTY_FRAME, 0.0)
     assert link.data_to_send() == [EMPTY_FRAME, EMPTY_FRAME]
     assert link.events() == [PingReceived(), PingReceived()]
+
+
+def test_a_ping_has_the_caches_of_an_idle_link_given_back() -> None:
+    link, peer = server_in(ServerState.BOUND)
+    for size in (10, 500, 2000):
+        link.send(PacketAck(packet_id="m", error_message="e" * size), now=0.0)
+    drained(link)
+    busy = len(str(inside(link._cipher)))
+    link.receive_data(peer.command("PING"), 0.0)
+    assert len(str(inside(link._cipher))) < busy
 
 
 def test_on_websocket_a_ping_is_answered_with_its_id() -> None:
@@ -731,7 +797,7 @@ def test_commands_count_until_the_queue_is_empty() -> None:
 
 
 def test_a_clients_settings_are_none_of_a_server() -> None:
-    with pytest.raises(LocalProtocolError, match="expected a ServerConfig, got a ClientConfig"):
+    with pytest.raises(LocalProtocolError, match=r"^config: expected a ServerConfig, got a ClientConfig"):
         new_server(config=ClientConfig())
 
 

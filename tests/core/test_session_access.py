@@ -96,6 +96,11 @@ def test_a_cached_token_that_cannot_be_read_is_refused(broken: Any) -> None:
         tokens(broken)
 
 
+def test_without_a_request_there_is_no_deadline() -> None:
+    assert tokens().deadline is None
+    assert Frontends([], RESOLVER, CONFIG).deadline is None
+
+
 def test_only_one_request_is_out_at_a_time() -> None:
     mine = tokens()
     mine.asked(7, 1.0)

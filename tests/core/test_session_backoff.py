@@ -120,6 +120,23 @@ def test_a_kick_that_crosses_a_bind_has_the_next_wait_for_its_answer() -> None:
     assert it.bind_at == 101.0
 
 
+def test_times_count_from_the_bind_that_went_out_last() -> None:
+    it = pace(login_timeout=4.0, login_gap=5.0)
+    it.bound(107.0)
+    it.crossed()
+    assert it.bind_at == 111.0
+    it.kicked(108.0, None, token_refused=False)
+    assert it.bind_at == 112.0
+
+
+def test_a_kick_before_any_bind_has_the_first_wait_from_the_start() -> None:
+    it = pace(login_gap=5.0)
+    it.answered(101.0)
+    assert it.bind_at == 100.0
+    it.kicked(102.0, None, token_refused=False)
+    assert it.bind_at == 105.0
+
+
 def test_a_kick_that_crosses_nothing_has_nobody_wait() -> None:
     it = pace()
     it.crossed()

@@ -79,6 +79,11 @@ def test_a_body_is_nested_at_most_32_deep(opening: str, closing: str) -> None:
     assert problem_of('{"a":' + opening * 10_000).startswith("expected objects and lists to be nested")
 
 
+def test_objects_and_lists_beside_each_other_do_not_nest() -> None:
+    assert "a" in read({"a": [[{}], {}] * MAX_DEPTH})
+    assert "a" in read(json.dumps({"a": [[{}], {}] * MAX_DEPTH}))
+
+
 def test_brackets_in_texts_do_not_nest() -> None:
     text = json.dumps({"a": '["\\{' * 100})
     assert read(text).value("a") == '["\\{' * 100

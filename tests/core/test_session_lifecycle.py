@@ -18,6 +18,7 @@ from support.session_bed import (
     Hand,
     OpenLink,
     Resolve,
+    group_messages,
     in_state,
     kinds,
     other_user,
@@ -115,7 +116,21 @@ def test_without_addresses_the_domain_of_the_token_is_resolved() -> None:
     assert resolve.url.endswith(f"list={FRONTEND}")
     assert bed.network.attempts[0].host == HERE[0]
     assert bed.session.known_addresses == (HERE,)
+    assert bed.of(ResolverFailed) == []
     assert bed.of(Online) == [Online(uuid=example_user("alice").uuid, resource="pc")]
+
+
+def test_without_addresses_the_token_is_all_that_is_waited_for_and_its_domain_comes_next() -> None:
+    hand = Hand(token=None, addresses=(), settings={"token_timeout": 7.0, "resolve_timeout": 3.0})
+    hand.session.connect(0.0)
+    fetch = hand.asked(FetchToken)
+    assert hand.session.get_timer() == 7.0
+    assert hand.timer(6.9) == []
+    hand.session.token_fetched(fetch.request_id, NEW_TOKEN, 6.9)
+    resolve = hand.asked(Resolve)
+    assert hand.timer(9.8) == []
+    hand.session.resolved(resolve.request_id, OSError("down"), 9.8)
+    assert kinds(hand.session.requests()) == ["OpenLink"]
 
 
 def test_bind_waits_for_a_token_that_comes_after_the_handshake() -> None:
@@ -235,6 +250,17 @@ def test_a_small_outbox_does_not_get_in_the_way_of_a_login(settings: dict[str, A
     assert Bed(**settings).login().session.online
 
 
+@pytest.mark.parametrize("settings", [{"max_pending": 1}, {"max_pending_bytes": 1}])
+def test_a_small_outbox_leaves_room_for_what_the_session_says_itself(settings: dict[str, Any]) -> None:
+    hand = Hand(settings={"answer_timeout": 4.0, **settings}).bound()
+    for topic in range(20):
+        hand.push(group_messages(1, topic=topic))
+    assert len(hand.bodies()) == 20
+    hand.session.logout(0.0)
+    hand.frames()
+    assert hand.session.get_timer() == 4.0
+
+
 # --------------------------------------------------------------------------------------------------------- refusals
 
 
@@ -258,6 +284,11 @@ def test_a_later_login_that_is_refused_is_tried_again_for_ever() -> None:
     assert [event.error_reason for event in bed.of(LoginRefused)] == ["overloaded"] * 3
     again = [at for at, link in bed.binds() if link == 2]
     assert [late - early for early, late in itertools.pairwise(again)] == pytest.approx([0.5, 1.0, 2.0])
+    bed.network.pipe.cut()
+    bed.server.refuse_next_bind("overloaded")
+    bed.run(20.0)
+    again = [at for at, link in bed.binds() if link == 3]
+    assert again[1] - again[0] == pytest.approx(0.5)  # from the beginning
 
 
 @pytest.mark.parametrize("before", [True, False])

@@ -87,6 +87,23 @@ def test_ids_are_the_sessions_prefix_and_a_count() -> None:
     assert [add(outbox) for _ in range(3)] == ["me_1", "me_2", "me_3"]
 
 
+def test_a_made_id_is_not_used_again_when_its_verdict_came() -> None:
+    outbox = make()
+    add(outbox, "mine")
+    for name in ("me_2", "me_3"):
+        assert add(outbox) == name
+        assert outbox.withdraw(name) is not None
+
+
+def test_made_ids_that_step_over_given_ones_do_not_step_back() -> None:
+    outbox = make()
+    add(outbox)
+    take(outbox)
+    outbox.acknowledged(ack("me_1"))
+    add(outbox, "me_3")
+    assert [add(outbox) for _ in range(3)] == ["me_4", "me_5", "me_6"]
+
+
 def test_an_id_may_be_given() -> None:
     outbox = make()
     assert add(outbox, "mine") == "mine"
@@ -223,6 +240,25 @@ def test_another_code_accepts_only_with_a_sequence_and_without_an_error(fields: 
         assert verdict == Rejected(packet_id="p", code=5, message=fields.get("error_message") or "")
 
 
+@pytest.mark.parametrize("kind", [Kind.P2P, Kind.JOIN])
+def test_a_refusal_says_nothing_of_what_was_sent_on_a_link_before(kind: Kind) -> None:
+    outbox = sent(at_least_once(), kind=kind)
+    assert outbox.link_lost() == []
+    assert take(outbox) == ["p"]
+    if kind is Kind.P2P:
+        verdict = outbox.acknowledged(ack(code=5))
+    else:
+        settled = outbox.answered("p", kind, 5, "")
+        assert settled is not None
+        verdict = settled[1]
+    assert verdict == Rejected(packet_id="p", code=5, message="", may_have_arrived=True)
+
+
+def test_a_sequence_and_a_time_of_zero_are_none() -> None:
+    verdict = sent(make()).acknowledged(ack(code=0, sequence=0, timestamp=0))
+    assert verdict == Acknowledged(packet_id="p", sequence=None, timestamp=None, code=0)
+
+
 def test_the_codes_of_acceptance_can_be_set() -> None:
     outbox = make(accepted_codes=frozenset({7}))
     assert isinstance(sent(outbox).acknowledged(ack(code=7)), Acknowledged)
@@ -326,6 +362,21 @@ def test_the_earliest_deadline_counts_in_whatever_order_they_come() -> None:
     assert outbox.deadline() == 2.0
     assert [verdict.packet_id for verdict in outbox.overdue(11.0)] == ["d", "b", "e", "a"]
     assert outbox.deadline() == 12.0
+
+
+def test_an_early_deadline_counts_also_when_the_one_before_it_has_its_verdict() -> None:
+    outbox = make()
+    sent(outbox, "a", deadline=10.0)
+    sent(outbox, "b", deadline=4.0)
+    outbox.acknowledged(ack("a"))
+    assert outbox.deadline() == 4.0
+
+
+def test_a_deadline_between_two_others_counts_in_its_turn() -> None:
+    outbox = make()
+    for name, deadline in (("a", 10.0), ("b", 14.0), ("c", 12.0)):
+        add(outbox, name, deadline=deadline)
+    assert [verdict.packet_id for verdict in outbox.overdue(12.0)] == ["a", "c"]
 
 
 def test_the_deadline_of_a_send_that_has_its_verdict_does_not_count() -> None:

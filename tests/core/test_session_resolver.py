@@ -75,7 +75,7 @@ def test_a_domain_that_is_no_host_name_is_refused(domain: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["localhost", "app.chat.xiaomi.net", "10.0.0.1", "xn--bcher-kva.example", "my_service"]
+    "name", ["localhost", "app.chat.xiaomi.net", "10.0.0.1", "xn--bcher-kva.example", "my_service", "a." * 126 + "b"]
 )
 def test_host_names(name: str) -> None:
     assert is_host_name(name)
@@ -118,6 +118,10 @@ def test_an_address_may_be_of_ipv6() -> None:
         ("::1", 5222),
         ("2001:db8::102:304", 1),
     )
+
+
+def test_the_last_port_is_one() -> None:
+    assert parse_resolver_answer(answer(["10.0.0.1:65535"]), DOMAIN) == (("10.0.0.1", 65535),)
 
 
 def test_a_repeated_address_is_taken_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from support.links import APP_ID
 from support.session_bed import (
     TEAM,
     Hand,
+    OpenLink,
     a_limit,
     a_list,
     ack,
@@ -29,6 +31,7 @@ from mimc_proto.packets import (
     UcPacket,
     UcQuit,
 )
+from mimc_proto.session import ClientSession
 from mimc_proto.session.events import Acknowledged, Failed, FailReason, Rejected
 from mimc_proto.states import SessionState
 
@@ -54,6 +57,47 @@ def test_each_kind_of_send_says_what_it_was_told() -> None:
     assert isinstance(outer, UcPacket)
     assert isinstance(outer.body, UcMessage)
     assert (outer.body.group.topic_id, outer.body.payload, outer.body.is_store) == (8, b"4", False)
+
+
+def test_a_message_to_a_group_may_have_an_id_and_a_type_of_its_own() -> None:
+    hand = Hand().bound()
+    hand.session.send_group(7, b"2", now=0.0, biz_type="b", packet_id="mine")
+    [packet] = hand.packets()
+    assert isinstance(packet.body, P2TMessage)
+    assert (packet.packet_id, packet.body.biz_type) == ("mine", "b")
+
+
+@pytest.mark.parametrize("account", ["b", "x" * 1024])
+def test_the_shortest_and_the_longest_account_can_be_sent_to(account: str) -> None:
+    hand = Hand().bound()
+    hand.session.send(account, b"hi", now=0.0)
+    [body] = hand.bodies()
+    assert isinstance(body, P2PMessage)
+    assert body.recipient.account == account
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda session: session.send("bob", b"hi", now=0.0),
+        lambda session: session.send_online("bob", b"hi", now=0.0),
+        lambda session: session.send_group(7, b"hi", now=0.0),
+        lambda session: session.join_unlimited(7, now=0.0),
+    ],
+)
+def test_nothing_is_sent_and_no_group_joined_when_the_session_has_ended(send: Callable[[ClientSession], str]) -> None:
+    session = in_state(SessionState.ENDED).session
+    with pytest.raises(LocalProtocolError, match="ENDED"):
+        send(session)
+    assert session.unsettled == 0
+
+
+def test_given_addresses_come_before_known_ones() -> None:
+    hand = Hand(addresses=[("10.0.0.7", 1)], known_addresses=[("10.0.0.8", 2)])
+    hand.session.connect(0.0)
+    link = hand.asked(OpenLink)
+    assert (link.host, link.port) == ("10.0.0.7", 1)
+    assert hand.session.known_addresses == (("10.0.0.8", 2),)
 
 
 @pytest.mark.parametrize("state", [SessionState.NEW, SessionState.CONNECTING, SessionState.OFFLINE])
@@ -180,6 +224,8 @@ def test_a_receipt_is_consumed_once_and_never_after_the_end() -> None:
     hand.session.consumed(receipt, 0.0)
     with pytest.raises(LocalProtocolError, match="not consumed yet"):
         hand.session.consumed(receipt, 0.0)
+    with pytest.raises(LocalProtocolError, match="now: expected seconds, got NaN"):
+        hand.session.consumed(receipt, float("nan"))
     hand.session.close(0.0)
     hand.session.consumed(receipt, 0.0)
 
@@ -189,7 +235,7 @@ def test_a_receipt_is_consumed_once_and_never_after_the_end() -> None:
 
 def test_no_more_groups_are_joined_than_may_be() -> None:
     hand = Hand(joined_groups=[7], settings={"max_groups": 1}).bound()
-    with pytest.raises(QueueFull, match="max_groups"):
+    with pytest.raises(QueueFull, match=r"^join_unlimited: 1 groups are joined already \(max_groups\)"):
         hand.session.join_unlimited(8, now=0.0)
 
 
@@ -211,7 +257,16 @@ def test_a_send_may_have_a_timeout_of_its_own() -> None:
     short = hand.session.send("bob", b"hi", now=0.0, timeout=0.5)
     hand.session.send("bob", b"hi", now=0.0)
     hand.frames()
+    assert hand.timer(0.4) == []
     assert hand.timer(0.5) == [Failed(packet_id=short, reason=FailReason.TIMEOUT, may_have_arrived=True)]
+
+
+def test_joining_and_leaving_may_have_a_timeout_of_their_own() -> None:
+    session = Hand().bound().session
+    session.join_unlimited(7, now=0.0, timeout=2.0)
+    assert session.get_timer() == 2.0
+    session.quit_unlimited(7, now=0.0, timeout=1.0)
+    assert session.get_timer() == 1.0
 
 
 def test_only_a_limit_notice_can_be_skipped() -> None:
@@ -240,3 +295,10 @@ def test_what_is_not_consumed_yet_is_counted() -> None:
     assert hand.session.unconsumed == 2
     hand.session.consumed(1, 0.0)
     assert hand.session.unconsumed == 0
+
+
+def test_what_the_server_pushes_again_is_counted() -> None:
+    hand = Hand().bound()
+    hand.push(a_list(1, 2))
+    hand.push(a_list(2, 3))
+    assert hand.session.repeats == 1

@@ -183,6 +183,7 @@ def test_another_account_is_refused() -> None:
         ({"code": 1, "message": "x" * 999}, "code", f"expected 200, got 1 with the message '{'x' * 76}..."),
         ({"code": "200", "data": DATA}, "code", "expected 200, got '200'"),
         ({"code": True, "data": DATA}, "code", "expected 200, got true"),
+        ({"code": 200.0, "data": DATA}, "code", "expected 200, got 200.0"),
         ({"data": DATA}, "code", "expected 200, got nothing"),
         ({"code": 200}, "data", "expected an object, got nothing"),
         ({"code": 200, "data": TOKEN}, "data", "expected an object, got text of 16 characters"),

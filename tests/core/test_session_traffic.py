@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from support.links import APP_ID, RESOURCE, UUID, credentials
 from support.session_bed import (
+    BOB,
     TEAM,
     Bed,
     FetchToken,
@@ -29,6 +30,7 @@ from mimc_proto.packets import (
     UcDismiss,
     UcJoin,
     UcJoinAnswer,
+    UcMessage,
     UcMessageList,
     UcPing,
     UcPong,
@@ -51,6 +53,13 @@ def test_a_message_without_an_answer_times_out_from_the_call_on() -> None:
     assert bed.verdict(usual) is None
     bed.run(8.0)
     assert bed.verdict(usual) == Failed(packet_id=usual, reason=FailReason.TIMEOUT, may_have_arrived=True)
+
+
+def test_an_ack_is_the_verdict_of_a_message() -> None:
+    hand = Hand().bound()
+    packet_id = hand.session.send("bob", b"hi", now=0.0)
+    hand.frames()
+    assert hand.push(ack(packet_id)) == [Acknowledged(packet_id=packet_id, sequence=5, timestamp=9)]
 
 
 def test_a_late_or_foreign_ack_is_traced_and_ignored() -> None:
@@ -83,6 +92,14 @@ def test_an_online_message_is_acknowledged_by_its_receiver_only() -> None:
     received = OnlineMessageAck(packet_id=packet_id, uuid=UUID, resource=RESOURCE, code=1)
     assert hand.push(received) == [Acknowledged(packet_id=packet_id, sequence=None, timestamp=None)]
     assert hand.push(received) == []
+
+
+def test_an_online_message_to_somebody_who_is_absent_costs_no_link() -> None:
+    hand = Hand(settings={"online_timeout": 12.0}).bound()
+    packet_id = hand.session.send_online("bob", b"hi", now=0.0)
+    hand.frames()
+    assert hand.timer(12.0) == [Failed(packet_id=packet_id, reason=FailReason.TIMEOUT, may_have_arrived=True)]
+    assert hand.session.online
 
 
 # -------------------------------------------------------------------------------------------------------- receiving
@@ -128,6 +145,21 @@ def test_a_limit_notice_that_is_skipped_is_acknowledged_one_that_is_consumed_is_
     assert hand.bodies() == []
 
 
+def test_nothing_has_to_answer_the_pull_that_an_application_asked_for() -> None:
+    hand = Hand(settings={"answer_timeout": 3.0}).bound()
+    hand.consume(hand.push(a_limit(50)))
+    assert [type(body) for body in hand.bodies()] == [Pull]
+    assert hand.session.get_timer() == 15.0  # PING
+    assert hand.timer(14.0) == []
+
+
+def test_nothing_is_pulled_while_there_is_no_link() -> None:
+    hand = Hand().bound()
+    hand.consume(hand.push(a_limit(50)))
+    hand.session.link_lost(hand.link_id, None, 5.0)
+    assert hand.session.get_timer() == 5.5  # the next link
+
+
 def test_pulls_are_paced() -> None:
     hand = Hand().bound()
     hand.session.pull(0.0)
@@ -165,12 +197,38 @@ def test_a_pull_without_an_answer_gets_a_new_link() -> None:
     assert kinds(hand.push(a_list(5))) == ["MessagesDelivered"]
 
 
+def test_the_answer_of_a_pull_is_waited_for_between_two_pulls() -> None:
+    hand, _ = over_the_mark(answer_timeout=3.0, pull_interval=2.0)
+    hand.frames()
+    hand.timer(2.0)
+    hand.frames()
+    assert hand.session.get_timer() == 3.0
+
+
+def test_a_list_that_is_dropped_as_well_is_no_answer_to_a_pull() -> None:
+    hand, _ = over_the_mark(answer_timeout=3.0)
+    hand.frames()
+    assert hand.push(a_list(5)) == []
+    assert kinds(hand.timer(3.0)) == ["Offline", "LinkLost"]
+
+
+def test_a_limit_notice_is_an_answer_to_a_pull() -> None:
+    hand, _ = over_the_mark(answer_timeout=3.0)
+    hand.frames()
+    assert kinds(hand.push(a_limit(60))) == ["TooManyWaiting"]
+    assert hand.timer(3.0) == []
+
+
 def test_a_kick_answers_for_a_pull() -> None:
     hand, _ = over_the_mark(answer_timeout=3.0)
     hand.frames()
     hand.say(hand.peer.kick("maintenance"))
     assert hand.timer(4.0) == []
     assert hand.session.requests() == []
+    hand.timer(30.0)
+    assert hand.commands() == ["PING", "BIND"]
+    assert kinds(hand.say(hand.peer.bind_answer())) == ["Online"]
+    assert hand.timer(30.5) == []
 
 
 def test_online_messages_are_acknowledged_on_arrival_dropped_or_not() -> None:
@@ -194,7 +252,13 @@ def test_an_online_message_that_cannot_be_answered_is_delivered_all_the_same() -
     assert kinds(hand.push(endless, "h2")) == ["MessagesDelivered"]
     assert kinds(Hand().bound().push(Packet(packet_id="x" * 70_000, body=online_message()).encode(), "h3"))
     assert hand.bodies() == []
-    assert any("OnlineMessageAck is not sent" in line for line in trace.lines)
+    assert any(line.startswith("out a OnlineMessageAck is not sent") for line in trace.lines)
+
+
+def test_an_online_message_of_nobody_is_delivered_and_not_answered() -> None:
+    hand = Hand().bound()
+    assert kinds(hand.push(online_message().replace(sender=None), "o1")) == ["MessagesDelivered"]
+    assert hand.bodies() == []
 
 
 def test_messages_of_unlimited_groups_are_acknowledged_on_arrival_and_delivered_once() -> None:
@@ -205,6 +269,13 @@ def test_messages_of_unlimited_groups_are_acknowledged_on_arrival_and_delivered_
     assert hand.push(group_messages(1, 2)) == []
     assert hand.push(group_messages(3)) == [MessagesDropped(online=0, unlimited=1)]
     assert [body.sequence for body in hand.bodies() if isinstance(body, UcSequenceAck)] == [2, 2, 3]
+
+
+def test_messages_of_unlimited_groups_without_a_sequence_are_never_taken_for_repeats() -> None:
+    hand = Hand().bound()
+    body = UcMessageList(group=TEAM, messages=(UcMessage(group=TEAM, payload=b"all", user=BOB),))
+    for _ in range(2):
+        assert kinds(hand.push(in_group(body))) == ["MessagesDelivered"]
 
 
 def test_a_list_of_a_group_without_a_highest_sequence_is_not_acknowledged() -> None:
@@ -241,6 +312,12 @@ def test_an_answer_to_a_bind_that_the_link_has_forgotten_lets_the_next_one_go() 
     assert hand.commands() == []
     hand.say(hand.peer.bind_answer())
     assert hand.commands() == ["BIND"]
+
+
+def test_a_refused_login_is_told() -> None:
+    hand = Hand().ready()
+    assert hand.commands() == ["BIND"]
+    assert kinds(hand.say(hand.peer.bind_answer(False, "wait", "overloaded"))) == ["LoginRefused", "Ended"]
 
 
 # -------------------------------------------------------------------------------------------------- unlimited groups
@@ -281,6 +358,7 @@ def test_groups_are_pinged_at_once_after_each_login_and_then_in_their_interval()
     hand.timer(5.0)
     assert hand.bodies() == []
     hand.push(in_group(UcPong(payload=b"")))
+    assert hand.session.get_timer() == 10.0
     hand.timer(10.0)
     assert hand.bodies() == [both]
     hand.session.link_lost(hand.link_id, None, 11.0)
@@ -326,6 +404,23 @@ def test_a_pong_proves_an_acknowledgement_only_if_its_ping_came_after_it() -> No
     assert hand.commands() == ["PING"]
     hand.say(hand.peer.answer("PING"))
     assert kinds(hand.push(a_list(1))) == ["MessagesDelivered"]
+
+
+def test_pongs_of_an_old_link_prove_nothing_on_the_next() -> None:
+    hand = Hand(settings={"remembered": 1}).bound()
+    hand.timer(15.0)
+    assert hand.commands() == ["PING"]
+    hand.say(hand.peer.answer("PING"))
+    hand.session.link_lost(hand.link_id, None, 16.0)
+    hand.timer(17.0)
+    hand.bound()
+    hand.timer(32.0)
+    assert hand.commands() == ["PING"]
+    for sequence in (1, 2):
+        hand.consume(hand.push(a_list(sequence)))
+    hand.frames()
+    hand.say(hand.peer.answer("PING"))  # that ping came before the acknowledgement
+    assert hand.push(a_list(1)) == []
 
 
 def test_a_pong_after_a_kick_does_not_prove_an_acknowledgement_that_crossed_it() -> None:
@@ -388,7 +483,9 @@ def test_what_belongs_to_an_old_link_is_ignored() -> None:
     hand = Hand().bound()
     hand.session.receive_data(hand.link_id + 1, b"garbage of another", 0.0)
     assert hand.session.online
+    hand.session.send("bob", b"hi", now=0.0)
     assert hand.session.data_to_send(hand.link_id + 1) == []
+    assert hand.commands() == ["SECMSG"]
 
 
 def test_what_has_no_room_in_the_link_is_said_when_there_is_some() -> None:
@@ -414,6 +511,23 @@ def test_a_logout_says_the_last_acknowledgement_first() -> None:
     hand.session.consumed(receipt, 0.0)
     hand.session.logout(0.0, 5.0)
     assert hand.commands() == ["SECMSG", "UBND"]
+
+
+def test_a_drain_ends_with_the_last_verdict() -> None:
+    hand = Hand().bound()
+    packet_id = hand.session.send("bob", b"hi", now=0.0)
+    hand.session.logout(0.0, 5.0)
+    assert hand.commands() == ["SECMSG"]
+    hand.push(ack(packet_id))
+    assert hand.commands() == ["UBND"]
+
+
+def test_a_drain_without_a_link_has_nothing_to_wait_for_when_all_is_said() -> None:
+    hand = Hand().bound()
+    hand.session.link_lost(hand.link_id, None, 0.0)
+    hand.session.events()
+    hand.session.logout(0.0, 5.0)
+    assert kinds(hand.session.events()) == ["Ended"]
 
 
 def test_consuming_while_logging_out_is_harmless() -> None:
@@ -447,3 +561,7 @@ def test_what_waits_for_its_ack_fails_when_the_session_ends() -> None:
     assert Failed(packet_id=packet_id, reason=FailReason.KICKED, may_have_arrived=True) in hand.say(
         hand.peer.kick("single-resource-kick")
     )
+    hand = Hand().bound()
+    packet_id = hand.session.send("bob", b"hi", now=0.0)
+    hand.session.close(0.0)
+    assert Failed(packet_id=packet_id, reason=FailReason.CLOSED, may_have_arrived=False) in hand.session.events()
