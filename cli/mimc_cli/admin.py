@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["admin"]
 
 BROKEN = 1
+PLACE = click.Path(path_type=Path, readable=False)
+"""Where the server is: who may not read it is told whom to be."""
+
 PAGE = 500
 """Items of a list that are asked for at a time."""
 
@@ -66,11 +69,11 @@ class _Command(NamedTuple):
 
 @click.group()
 @click.option(
-    "--config", "file", type=click.Path(path_type=Path), metavar="FILE", envvar="MIMC_CONFIG",
+    "--config", "file", type=PLACE, metavar="FILE", envvar="MIMC_CONFIG",
     help="The server's configuration; MIMC_CONFIG names one, too.",
 )  # fmt: skip
-@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="The server's folder.")
-@click.option("--socket", type=click.Path(path_type=Path), metavar="FILE", help="Its admin socket, if that is all.")
+@click.option("--data", type=PLACE, metavar="FOLDER", help="The server's folder.")
+@click.option("--socket", type=PLACE, metavar="FILE", help="Its admin socket, if that is all.")
 @click.option("--json", "as_json", is_flag=True, help="JSON for programs: of a list one object a line.")
 @click.pass_context
 def admin(context: click.Context, file: Path | None, data: Path | None, socket: Path | None, as_json: bool) -> None:
@@ -349,7 +352,7 @@ def metrics(command: _Command) -> None:
 
 
 @admin.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, readable=False))
 @click.pass_obj
 def backup(command: _Command, file: Path) -> None:
     """Copy the database to FILE as it is now, while the server serves; what was there is replaced when it is whole.

@@ -73,7 +73,7 @@ def _setting_options(command: F) -> F:
 @click.option(
     "--config",
     "file",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # what cannot be read is told as what is wrong in it
     metavar="FILE",
     envvar="MIMC_CONFIG",
     help="A configuration in TOML; MIMC_CONFIG names one, too.",

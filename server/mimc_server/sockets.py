@@ -9,12 +9,15 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["listening_socket", "short_path"]
+__all__ = ["listening_socket", "short_path", "somebody_listens"]
 
 LONGEST = 103
 """Bytes of a Unix socket's path that every system takes."""
 
 OPEN_FILES = Path("/proc/self/fd")
+
+PROBE = 1.0
+"""Seconds that who listens at a Unix socket gets to show it."""
 
 
 async def listening_socket(host: str, port: int, backlog: int | None = None) -> tuple[socket.socket, tuple[str, int]]:
@@ -43,3 +46,17 @@ def short_path(path: Path) -> Iterator[str]:
         yield os.fspath(OPEN_FILES / str(folder) / path.name)
     finally:
         os.close(folder)
+
+
+def somebody_listens(path: Path) -> bool:
+    """Whether a process listens at this Unix socket. Raises `OSError` if that is not for us to know."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE)
+        try:
+            with short_path(path) as short:
+                probe.connect(short)
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+            return False
+        except (BlockingIOError, TimeoutError):  # its queue is full: it lives, after a fashion
+            pass
+    return True

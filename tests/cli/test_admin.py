@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 from mimc_cli.administering import asking
 from mimc_cli.administering.asking import AdminError, answers, ask_server
 from mimc_cli.main import mimc
+from mimc_server import sockets
 from mimc_server.administration import ApplicationKeys
 from mimc_server.observing import Metrics, journal
 from mimc_server.server import Server
@@ -392,7 +393,9 @@ def test_nothing_said_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     result = run("statistics")
     assert result.exit_code == 1
-    assert "there is no admin socket (admin.socket): start it (mimc serve), or say where it is: --data" in result.stderr
+    assert result.stderr == (
+        "mimc admin: expected to be told where the server is: --data, --config or --socket, as it was started with\n"
+    )
 
 
 def test_a_database_that_a_server_uses_is_left_alone(folder: Path) -> None:
@@ -496,7 +499,7 @@ def test_a_server_that_ends_meanwhile_is_told(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_busy_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "PROBE", 0.01)
+    monkeypatch.setattr(sockets, "PROBE", 0.01)
     path = tmp_path / "s.sock"
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as other:
         listener.bind(str(path))
@@ -520,12 +523,11 @@ def test_a_server_that_hangs_is_not_waited_for_without_end(tmp_path: Path, monke
 def test_another_user_is_told_to_be_the_right_one(it: Running) -> None:
     code = (
         "import os, sys\n"
-        "from mimc_cli.administering.errand import Errand\n"
-        "from pathlib import Path\n"
+        "from mimc_cli.administering import errand, showing\n"
+        "from mimc_cli.main import mimc\n"
         "path = os.open(sys.argv[1], os.O_RDONLY)\n"
         "os.setgid(65534); os.setuid(65534)\n"
-        "with Errand(None, None, Path(f'/proc/self/fd/{path}/admin.sock')).run() as ask:\n"
-        "    ask('GET', '/v1/statistics')\n"
+        "mimc(['admin', '--data', f'/proc/self/fd/{path}', 'statistics'])\n"
     )
     arguments = [sys.executable, "-c", code, str(it.folder)]
     result = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)

@@ -26,7 +26,7 @@ from mimc_cli.serving import pasting, running
 from mimc_cli.serving.developing import development_application
 from mimc_server.administration import ApplicationKeys
 from mimc_server.server import Server
-from mimc_server.settings import Address, Listen, Settings
+from mimc_server.settings import Address, Admin, Listen, Settings
 from mimc_transports.asyncio import connect
 
 from mimc_proto.session import Message
@@ -297,6 +297,7 @@ def test_an_application_that_was_removed_meanwhile_is_there_again(tmp_path: Path
 
 def test_without_dev_it_serves_what_there_is_and_says_how_to_make_an_application(tmp_path: Path) -> None:
     async def work(_: Listed, log: _Waiting) -> None:
+        assert (await log.until("serving")).__dict__["fields"]["database"] == tmp_path / "mimc.db"
         hint = await log.until("no-application")
         assert f"mimc admin --data {tmp_path} applications add" in str(hint.__dict__)
         signalled()
@@ -316,6 +317,21 @@ def test_without_dev_it_serves_what_there_is_and_says_how_to_make_an_application
         assert not any(record.getMessage() == "no-application" for record in log.records)
 
     serving_while(settings(tmp_path), end, development=False)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (Settings(data=Path("/a folder")), "make one: mimc admin --data '/a folder' applications add PACKAGE"),
+        (
+            Settings(data=Path("/data"), admin=Admin(socket=Path("/run/mimc/admin.sock"))),
+            "make one: mimc admin --socket /run/mimc/admin.sock applications add PACKAGE",
+        ),
+        (Settings(memory=True), "mimc serve --dev makes one, and mimc admin does where there is an admin socket"),
+    ],
+)
+def test_how_to_make_an_application_is_said_in_a_form_to_paste(wanted: Settings, said: str) -> None:
+    assert running.how_to_add(wanted).startswith(said)
 
 
 def test_the_second_signal_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import httpx2
-from mimc_server.sockets import short_path
+from mimc_server.sockets import short_path, somebody_listens
 
 from mimc_proto.errors import MimcError
 
@@ -18,9 +18,6 @@ __all__ = ["AdminError", "Ask", "answers", "ask_server", "asking"]
 SOON = 30.0
 LONG = 3600.0
 """Seconds that an answer may take, of most requests, and of those that read the whole database."""
-
-PROBE = 1.0
-"""Seconds that a server gets to show that there is one."""
 
 SLOW = ("/v1/backup", "/v1/check")
 MOST_BYTES = 64 * 1024 * 1024
@@ -88,18 +85,10 @@ def answers(path: Path) -> bool:
     """Whether somebody listens at this socket. Raises `AdminError` if that is not for us to know."""
     if not hasattr(socket, "AF_UNIX"):
         return False
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(PROBE)
-        try:
-            with short_path(path) as short:
-                probe.connect(short)
-        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-            return False
-        except (BlockingIOError, TimeoutError):  # it is busy
-            return True
-        except OSError as error:
-            raise _unanswered(path, error) from error
-    return True
+    try:
+        return somebody_listens(path)
+    except OSError as error:
+        raise _unanswered(path, error) from error
 
 
 @contextlib.contextmanager

@@ -54,11 +54,13 @@ class Errand:
         """Raises `AdminError`."""
         if socket is not None and answers(socket):
             return ask_server(socket)
+        named = "--data, --config or --socket, as it was started with"
+        if socket is None and (settings is None or settings.data is None):
+            raise AdminError(f"expected to be told where the server is: {named}")
         nobody = "there is no admin socket (admin.socket)" if socket is None else f"no server answers at {socket}"
         database = None if settings is None else settings.database_path
         if settings is None or database is None or online:
-            advice = "start it (mimc serve), or say where it is: --data, --config or --socket, as it was started with"
-            raise AdminError(f"{nobody}: {advice}")
+            raise AdminError(f"{nobody}: start it (mimc serve), or say where it is: {named}")
         if not creates and not database.exists():
             raise AdminError(f"{nobody}, and there is no database {database}: say where it is (--data, --config)")
         click.echo(f"mimc admin: {nobody}; using {database} itself", err=True)

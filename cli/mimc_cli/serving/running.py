@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
 
 from mimc_server.observing import logging_to, tell
 from mimc_server.server import Server
-from mimc_server.settings import Settings
+from mimc_server.settings import Admin, Settings
 
 from .developing import development_application
 from .pasting import instructions
 
-__all__ = ["allow_descriptors", "serve"]
+__all__ = ["allow_descriptors", "how_to_add", "serve"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-NO_APPLICATION = "nobody can log in without an application; make one: mimc admin{} applications add PACKAGE"
+NO_APPLICATION = "nobody can log in without an application"
 
 
 async def serve(settings: Settings, say: Callable[[str], None], *, development: bool) -> None:
@@ -61,10 +62,20 @@ def _kept(settings: Settings) -> str:
 def _tell_start(server: Server) -> None:
     listening = {**dict(server.addresses), "metrics": server.operating.addresses}
     bound = {kind: ",".join(map(str, addresses)) for kind, addresses in listening.items() if addresses}
-    tell(logging.INFO, "serving", **bound, admin=server.settings.admin_socket)
+    settings = server.settings
+    tell(logging.INFO, "serving", **bound, database=settings.database_path or "memory", admin=settings.admin_socket)
     if not list(server.applications):
-        data = server.settings.data
-        tell(logging.WARNING, "no-application", hint=NO_APPLICATION.format(f" --data {data}" if data else ""))
+        tell(logging.WARNING, "no-application", hint=f"{NO_APPLICATION}; {how_to_add(settings)}")
+
+
+def how_to_add(settings: Settings) -> str:
+    """How to make an application with a server of these settings, in a form to paste."""
+    socket = settings.admin_socket
+    if socket is None:
+        return "mimc serve --dev makes one, and mimc admin does where there is an admin socket (admin.socket)"
+    by_folder = settings.data is not None and settings.admin == Admin()
+    where = ("--data", settings.data) if by_folder else ("--socket", socket)
+    return f"make one: mimc admin {shlex.join(map(str, where))} applications add PACKAGE"
 
 
 @contextlib.contextmanager

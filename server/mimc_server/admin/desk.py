@@ -86,7 +86,10 @@ class AdminDesk:
         if app_id is None:
             if len(served) == 1:
                 return served[0]
-            raise AdminFailure(400, f"expected the id of an application, as {len(served)} are served here")
+            if not served:
+                raise AdminFailure(404, "no application is served here yet: add one")
+            problem = f"expected the id of an application (--app), as {len(served)} are served here"
+            raise AdminFailure(400, problem)
         found = self._server.applications.get(app_id)
         if found is None:
             raise AdminFailure(404, f"no application {app_id} is served here")
@@ -131,7 +134,7 @@ class AdminDesk:
         """To be called where the store may be used."""
         member = self._server.store.find_account(app_id, account)
         if member is None:
-            raise AdminFailure(404, f"application {app_id} has no such account")
+            raise _no_account(app_id)
         return member
 
     async def issue_token(self, app_id: int | None, account: str) -> dict[str, Any]:
@@ -144,8 +147,9 @@ class AdminDesk:
     async def revoke_tokens(self, app_id: int | None, account: str) -> KickResult:
         """All tokens of a user."""
         app_id = self._application(app_id).app_id
-        await self._server.perform(lambda: self._member(app_id, account))
-        kicked = await self._server.revoke_tokens(app_id, account) or 0
+        kicked = await self._server.revoke_tokens(app_id, account)
+        if kicked is None:
+            raise _no_account(app_id)
         _tell("revoke-tokens", app=app_id, account=account, kicked=kicked)
         return KickResult(kicked=kicked)
 
@@ -292,6 +296,10 @@ def _group_of(group: Group, unlimited: bool) -> GroupRow:
             size=len(group.members),
         )
     )
+
+
+def _no_account(app_id: int) -> AdminFailure:
+    return AdminFailure(404, f"application {app_id} has no such account")
 
 
 def _no_group(app_id: int, topic_id: int) -> AdminFailure:

@@ -13,13 +13,11 @@ from pathlib import Path
 
 from mimc_proto.errors import MimcError
 
-from ..sockets import short_path
+from ..sockets import short_path, somebody_listens
 
 __all__ = ["CannotOpenSocket", "bind_admin_socket", "only_users", "remove_socket"]
 
 BACKLOG = 16
-PROBE = 1.0
-"""Seconds that a server gets to show that it lives."""
 
 
 class CannotOpenSocket(MimcError):  # noqa: N818 (says what happened)
@@ -36,7 +34,7 @@ def bind_admin_socket(path: Path) -> socket.socket:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             sock = failing.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             with short_path(path) as short:
-                _make_way(path, short)
+                _make_way(path)
                 sock.bind(short)
             path.chmod(0o600)  # nobody can connect before it listens
             sock.listen(BACKLOG)
@@ -48,7 +46,7 @@ def bind_admin_socket(path: Path) -> socket.socket:
         return sock
 
 
-def _make_way(path: Path, short: str) -> None:
+def _make_way(path: Path) -> None:
     """Remove what a killed server left behind."""
     try:
         mode = path.lstat().st_mode
@@ -56,16 +54,9 @@ def _make_way(path: Path, short: str) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise CannotOpenSocket(f"expected nothing or an old socket at {path} (admin.socket), found another file")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(PROBE)
-        try:
-            probe.connect(short)
-        except (ConnectionRefusedError, FileNotFoundError):
-            path.unlink(missing_ok=True)
-            return
-        except (BlockingIOError, TimeoutError):  # its queue is full: it lives, after a fashion
-            pass
-    raise CannotOpenSocket(f"another server answers at {path}: stop it, or set admin.socket to another file")
+    if somebody_listens(path):
+        raise CannotOpenSocket(f"another server answers at {path}: stop it, or set admin.socket to another file")
+    path.unlink(missing_ok=True)
 
 
 def remove_socket(path: Path, inode: int) -> None:

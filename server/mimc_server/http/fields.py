@@ -55,7 +55,7 @@ Id = Annotated[int, BeforeValidator(whole_number), Field(gt=0), _schema(1)]
 Text = Annotated[str, Field(max_length=MAX_NAME), _of_bytes(MAX_NAME)]
 """At most 1 024 bytes of UTF-8."""
 
-Name = Annotated[Text, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), _of_bytes(MAX_NAME)]
 """An account."""
 
 Extra = Annotated[str, Field(max_length=MAX_EXTRA), _of_bytes(MAX_EXTRA)]

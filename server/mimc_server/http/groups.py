@@ -12,6 +12,7 @@ from ..store import Group, Member, Store, StoreFull
 from .callers import Caller
 from .envelope import AnswerCode, Failure, checked
 from .fields import Answered
+from .rights import GroupRights
 
 __all__ = ["GroupAnswer", "GroupInfo", "GroupMember", "NormalGroups", "new_owner"]
 
@@ -41,15 +42,18 @@ class GroupAnswer(Answered):
     members: list[GroupMember]
 
 
-class NormalGroups:
+class NormalGroups(GroupRights):
     """What callers do with normal groups. ``max_members``: no user is made for a group that would be larger.
 
     All methods use the store, on the caller's thread, and raise `Failure`, `StoreError`, and `LocalProtocolError` for
     names that cannot be.
     """
 
+    _unlimited = False
+    _noun = "group"
+
     def __init__(self, store: Store, max_members: int, wall_ms: Callable[[], int]) -> None:
-        self._store = store
+        super().__init__(store)
         self._max_members = max_members
         self._wall_ms = wall_ms
 
@@ -129,24 +133,6 @@ class NormalGroups:
         self._store.dismiss_group(topic_id, unlimited=False)
 
     # ------------------------------------------------------------------------------------------------------- inside
-
-    def _group(self, caller: Caller, topic_id: int) -> Group:
-        group = self._store.group(caller.app_id, topic_id, unlimited=False)
-        if group is None:
-            raise Failure(AnswerCode.NOT_FOUND, f"there is no group {topic_id}")
-        return group
-
-    def _joined(self, caller: Caller, topic_id: int) -> Group:
-        group = self._group(caller, topic_id)
-        if not self._store.is_member(topic_id, caller.member.uuid, unlimited=False):
-            raise Failure(AnswerCode.FORBIDDEN, f"the caller is not in group {topic_id}")
-        return group
-
-    def _owned(self, caller: Caller, topic_id: int) -> Group:
-        group = self._joined(caller, topic_id)
-        if group.owner != caller.member:
-            raise Failure(AnswerCode.FORBIDDEN, f"only the owner of group {topic_id} may do that")
-        return group
 
     def _sorted_out(self, app_id: int, accounts: Iterable[str]) -> tuple[list[int], list[str]]:
         """The uuids of those who are users, and the accounts of those who are not."""

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import h11  # comes with uvicorn, whose connection this extends
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -84,6 +85,18 @@ class _Connection(H11Protocol):
         if self._admitted is not None:
             self._limits.leave(self._admitted)
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP. uvicorn would have two answers to one request, and any stranger could have it log that:
+        here whoever answers the request is told that its peer is gone, and an answer under way just ends."""
+        cycle = self.cycle
+        if cycle is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
     def handle_events(self) -> None:
         before = self.cycle

@@ -11,6 +11,7 @@ from .callers import Caller
 from .envelope import AnswerCode, Failure, checked
 from .fields import Answered
 from .groups import new_owner
+from .rights import GroupRights
 
 __all__ = ["PAGE", "OnlineCount", "UnlimitedGroups", "UnlimitedInfo", "UnlimitedMember", "UnlimitedMembers"]
 
@@ -55,14 +56,17 @@ class OnlineCount(Answered):
     user_cnt: int
 
 
-class UnlimitedGroups:
+class UnlimitedGroups(GroupRights):
     """What callers do with unlimited groups. All methods use the store, on the caller's thread.
 
     They raise `Failure` and `StoreError`.
     """
 
+    _unlimited = True
+    _noun = "unlimited group"
+
     def __init__(self, store: Store, wall_ms: Callable[[], int]) -> None:
-        self._store = store
+        super().__init__(store)
         self._wall_ms = wall_ms
 
     def create(self, caller: Caller, name: str, extra: str) -> UnlimitedInfo:
@@ -113,22 +117,6 @@ class UnlimitedGroups:
         """The group is no more; its members who are online have to be told (`GroupWatcher`)."""
         self._owned(caller, topic_id)
         self._store.dismiss_group(topic_id, unlimited=True)
-
-    def _group(self, caller: Caller, topic_id: int) -> Group:
-        group = self._store.group(caller.app_id, topic_id, unlimited=True)
-        if group is None:
-            raise Failure(AnswerCode.NOT_FOUND, f"there is no unlimited group {topic_id}")
-        return group
-
-    def _joined(self, caller: Caller, topic_id: int) -> Group:
-        group = self._group(caller, topic_id)
-        if not self._store.is_member(topic_id, caller.member.uuid, unlimited=True):
-            raise Failure(AnswerCode.FORBIDDEN, f"the caller is not in unlimited group {topic_id}")
-        return group
-
-    def _owned(self, caller: Caller, topic_id: int) -> None:
-        if self._joined(caller, topic_id).owner != caller.member:
-            raise Failure(AnswerCode.FORBIDDEN, f"only the owner of unlimited group {topic_id} may do that")
 
 
 def _info(group: Group) -> UnlimitedInfo:

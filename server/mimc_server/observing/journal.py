@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
 from ..service import (
@@ -20,11 +20,11 @@ from ..service import (
     ServiceEvent,
     StoreFailed,
 )
-from ..service.rates import Rates
 from ..settings import Log
-from .lines import FIELDS
+from .lines import FIELDS, SUPPRESSED
+from .pacing import Pace
 
-__all__ = ["LOGGER", "Journal", "tell"]
+__all__ = ["LOGGER", "Journal", "tell", "tell_rest"]
 
 LOGGER = logging.getLogger("mimc.server")
 LOGGER.addHandler(logging.NullHandler())  # silent until somebody listens
@@ -40,37 +40,30 @@ class Journal:
     """
 
     def __init__(self, log: Log, now: Callable[[], float]) -> None:
-        self._now = now
-        self._rates = Rates(log.rate, log.burst)
-        self._suppressed: dict[str, int] = {}
+        self._pace = Pace(log, now)
 
     def __call__(self, event: ServiceEvent) -> None:
         """For `ServiceRunner`."""
         level = _level(event)
         if LOGGER.isEnabledFor(level):
             kind = _KINDS[type(event)]
-            if self._admitted(kind):
-                self._write(level, kind, _fields(event))
+            if self._pace.admits(kind):
+                tell(level, kind, **_fields(event), **{SUPPRESSED: self._pace.missed(kind)})
 
     def close(self) -> None:
         """Say how much was not written since the last line of each kind."""
-        for kind, count in self._suppressed.items():
-            tell(logging.INFO, "suppressed", kind=kind, suppressed=count)
-        self._suppressed.clear()
-
-    def _admitted(self, kind: str) -> bool:
-        if self._rates.take(kind, self._now()):
-            return True
-        self._suppressed[kind] = self._suppressed.get(kind, 0) + 1
-        return False
-
-    def _write(self, level: int, kind: str, fields: dict[str, Any]) -> None:
-        tell(level, kind, **fields, suppressed=self._suppressed.pop(kind, None))
+        tell_rest(self._pace.rest())
 
 
 def tell(level: int, event: str, /, **fields: Any) -> None:
     """Log something, whatever there was before; fields that are None are not shown."""
     LOGGER.log(level, event, extra={FIELDS: fields})
+
+
+def tell_rest(missed: Mapping[str, int]) -> None:
+    """Log how many lines of each kind were not written last."""
+    for kind, count in missed.items():
+        tell(logging.INFO, "suppressed", kind=kind, **{SUPPRESSED: count})
 
 
 _KINDS: dict[type[ServiceEvent], str] = {

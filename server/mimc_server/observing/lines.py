@@ -13,6 +13,9 @@ __all__ = ["FIELDS", "FORMATTERS", "JsonFormatter", "TextFormatter"]
 FIELDS = "fields"
 """The attribute of a record that holds its fields, a dict; ``logger.info("login", extra={FIELDS: {...}})``."""
 
+SUPPRESSED = "suppressed"
+"""The attribute of a record of anybody else's that says how many before it were not written, and the field for it."""
+
 LONGEST = 1024
 """Characters of a message of anybody else's that are written."""
 
@@ -26,6 +29,12 @@ _MARGIN = "    | "
 def _time(record: logging.LogRecord) -> str:
     """UTC, to the millisecond."""
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Those that have a value."""
+    fields: dict[str, Any] = getattr(record, FIELDS, None) or {SUPPRESSED: getattr(record, SUPPRESSED, None)}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _one_line(text: str) -> str:
@@ -50,13 +59,11 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and below it the traceback if there is one."""
-        fields: dict[str, Any] | None = getattr(record, FIELDS, None)
-        head = f"{_time(record)} {record.levelname:<7} "
-        if fields is None:
-            lines = [f"{head}{record.name}: {_one_line(record.getMessage())}"]
-        else:
-            told = (f"{name}={_value(value)}" for name, value in fields.items() if value is not None)
-            lines = [" ".join((head + record.getMessage(), *told))]
+        fields = _fields(record)
+        own = hasattr(record, FIELDS)
+        text = record.getMessage() if own else f"{record.name}: {_one_line(record.getMessage())}"
+        told = (f"{name}={_value(value)}" for name, value in fields.items())
+        lines = [" ".join((f"{_time(record)} {record.levelname:<7} {text}", *told))]
         if record.exc_info:
             lines += [_MARGIN + _one_line(line) for line in self.formatException(record.exc_info).splitlines()]
         return "\n".join(lines)
@@ -68,13 +75,9 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        fields: dict[str, Any] | None = getattr(record, FIELDS, None)
         shown: dict[str, Any] = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name}
-        if fields is None:
-            shown["message"] = record.getMessage()
-        else:
-            shown["event"] = record.getMessage()
-            shown.update({name: value for name, value in fields.items() if value is not None})
+        shown["event" if hasattr(record, FIELDS) else "message"] = record.getMessage()
+        shown.update(_fields(record))
         if record.exc_info:
             shown["exception"] = self.formatException(record.exc_info)
         return json.dumps(shown, default=str)

@@ -12,7 +12,7 @@ __all__ = ["Histogram", "Tally"]
 
 
 class Tally:
-    """A counter with labels: ``tally["P2P", "0"] += 1``, or ``tally[()] += 1`` for one without.
+    """A counter with labels: ``tally.add("p2p", "0")``, or ``tally.add()`` for one without.
 
     The values of labels must be few, and not a peer's choice: each is kept for ever.
     """

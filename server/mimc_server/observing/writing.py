@@ -7,11 +7,14 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from ..settings import Log
+from .journal import tell_rest
 from .lines import FORMATTERS
+from .pacing import OthersPaced
 
 __all__ = ["LineHandler", "logging_to"]
 
@@ -62,21 +65,26 @@ class LineHandler(logging.Handler):
 
 
 @contextlib.contextmanager
-def logging_to(stream: TextIO, log: Log) -> Iterator[None]:
+def logging_to(stream: TextIO, log: Log, now: Callable[[], float] = time.monotonic) -> Iterator[None]:
     """Have all that is logged in this process written to a stream, as the settings say, until the block is left.
 
-    ``log.level`` is that of this project; other libraries are heard from WARNING on.
+    ``log.level`` is that of this project; other libraries are heard from WARNING on, each of their loggers as often as
+    an event of ours (``log.rate``): asyncio has a traceback for every connection that finds no file descriptor.
+    ``now`` gives seconds of any clock.
     """
     root, own = logging.getLogger(), logging.getLogger("mimc")
     levels = root.level, own.level
     handler = LineHandler(stream)
     handler.setFormatter(FORMATTERS[log.format]())
+    paced = OthersPaced(log, now)
+    handler.addFilter(paced)
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     own.setLevel(log.level.upper())
     try:
         yield
     finally:
+        tell_rest(paced.rest())
         root.removeHandler(handler)
         root.setLevel(levels[0])
         own.setLevel(levels[1])

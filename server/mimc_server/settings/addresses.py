@@ -33,6 +33,6 @@ class Address(NamedTuple):
 def parse_address(text: str) -> Address:
     """The address that is written as ``HOST:PORT`` or ``[IPv6]:PORT``. Raises `ValueError`."""
     found = _WRITTEN.fullmatch(text)
-    if found is None or int(found["port"]) > LAST_PORT:
+    if found is None or int(found["port"]) > LAST_PORT or not text.isprintable():
         raise ValueError(f"expected HOST:PORT such as 127.0.0.1:5222, got {shown(text)}")
     return Address(found["bracketed"] or found["host"], int(found["port"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mimc_proto.errors import MimcError
+from mimc_proto.errors import MimcError, shown_name
 
 __all__ = ["SettingsError"]
 
@@ -15,4 +15,4 @@ class SettingsError(MimcError):
         self.problem = problem
         self.key = key
         self.origin = origin
-        super().__init__(": ".join(filter(None, (origin, key, problem))))
+        super().__init__(": ".join(filter(None, (origin, key and shown_name(key), problem))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,7 +89,7 @@ def _of_file(file: Path) -> Iterator[tuple[str, object]]:
 
 def _leaves(table: dict[str, Any], path: str, origin: str) -> Iterator[tuple[str, object]]:
     """Values by their dotted names; where a section should be, nothing else will do."""
-    names = {section.name for section in sections()}
+    names = _section_names()
     for name, value in table.items():
         full = f"{path}.{name}" if path else name
         if full not in names:
@@ -140,12 +140,18 @@ def _from_here(value: object, here: Path) -> object:
 def _known(name: str, origin: str) -> Key:
     key = keys().get(name)
     if key is None:
-        known = {**keys(), **{section.name: None for section in sections()}}
-        raise SettingsError(f"there is no such setting{_meant(name, known)}", key=name, origin=origin)
+        raise SettingsError(
+            f"there is no such setting{_meant(name, keys().keys() | _section_names())}", key=name, origin=origin
+        )
     return key
 
 
-def _meant(name: str, known: Mapping[str, object]) -> str:
+def _section_names() -> set[str]:
+    """What may stand in brackets; the keys of the first section stand above all brackets."""
+    return {section.name for section in sections() if section.name}
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
     """What a name that is not known may have been meant to be."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from mimc_proto.config import _Checked
 from mimc_proto.errors import LocalProtocolError
@@ -15,6 +16,8 @@ DAY = 86_400.0
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StoreConfig(_Checked):
     """Settings of a store; raises `LocalProtocolError` that names what is out of range."""
+
+    _largest: ClassVar[int] = 1 << 44  # 16 TiB: as large as an SQLite database can be
 
     retention: float = 7 * DAY
     """How long messages wait for their receivers (rest.md, Numbers: 7 days); no resource starts further back."""

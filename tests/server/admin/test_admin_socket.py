@@ -18,7 +18,6 @@ import httpx2
 import pytest
 from mimc_server import operating, sockets
 from mimc_server.admin import CannotOpenSocket, bind_admin_socket, only_users, remove_socket
-from mimc_server.admin import socket as module
 from mimc_server.http import HttpFrontend
 from mimc_server.server import Server
 from mimc_server.settings import Admin, Listen, Settings
@@ -96,7 +95,7 @@ def test_a_server_that_lives_keeps_its_socket(path: Path) -> None:
 def test_a_server_that_is_too_busy_to_accept_lives(
     path: Path, listening: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PROBE", 0.01)
+    monkeypatch.setattr(sockets, "PROBE", 0.01)
     listening.listen(0)
     with contextlib.ExitStack() as stack:
         for _ in range(2):

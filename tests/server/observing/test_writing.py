@@ -6,9 +6,10 @@ import io
 import json
 import logging
 import threading
+from typing import Literal
 
 import pytest
-from mimc_server.observing import LineHandler, logging_to
+from mimc_server.observing import LineHandler, logging_to, tell
 from mimc_server.settings import Log
 
 TIMEOUT = 10.0
@@ -103,3 +104,39 @@ def test_this_project_logs_at_its_level_and_others_from_warning_on() -> None:
         logging.getLogger("elsewhere").warning("two")
     assert (root.level, own.level, list(root.handlers)) == before
     assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["one", "two"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_strangers_make_a_library_say_fills_no_disk(form: Literal["text", "json"]) -> None:
+    stream, clock = io.StringIO(), [0.0]
+    with logging_to(stream, Log(format=form, rate=1, burst=2), lambda: clock[0]):
+        for _ in range(5):
+            logging.getLogger("asyncio").error("no descriptors")
+            tell(logging.INFO, "login")
+        logging.getLogger("elsewhere").error("of another")
+        clock[0] = 1.0
+        for _ in range(3):
+            logging.getLogger("asyncio").error("no descriptors")
+    told = [line.split(" ", 1)[1] if form == "text" else said(line) for line in stream.getvalue().splitlines()]
+    assert [line for line in told if "login" not in line] == {
+        "text": [
+            "ERROR   asyncio: no descriptors",
+            "ERROR   asyncio: no descriptors",
+            "ERROR   elsewhere: of another",
+            "ERROR   asyncio: no descriptors suppressed=3",
+            "INFO    suppressed kind=asyncio suppressed=2",
+        ],
+        "json": [
+            "asyncio no descriptors",
+            "asyncio no descriptors",
+            "elsewhere of another",
+            "asyncio no descriptors 3",
+            "mimc.server suppressed asyncio 2",
+        ],
+    }[form]
+    assert len(told) == 5 + 5
+
+
+def said(line: str) -> str:
+    """All of a line but when it was written, and its level."""
+    return " ".join(str(value) for name, value in json.loads(line).items() if name not in ("time", "level"))

@@ -24,7 +24,20 @@ def test_an_address_is_read_and_written_alike(text: str, address: Address) -> No
 
 @pytest.mark.parametrize(
     "text",
-    ["", "5222", "localhost", ":5222", "127.0.0.1:", "a:x", "a:65536", "::1:5222", "a b:1", "[]:1"],
+    [
+        "",
+        "5222",
+        "localhost",
+        ":5222",
+        "127.0.0.1:",
+        "a:x",
+        "a:65536",
+        "::1:5222",
+        "a b:1",
+        "[]:1",
+        "\x00:1",
+        "a\x1b[0m:1",
+    ],
 )
 def test_what_is_no_address_is_said(text: str) -> None:
     with pytest.raises(ValueError, match=r"^expected HOST:PORT such as 127\.0\.0\.1:5222, got '"):

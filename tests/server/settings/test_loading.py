@@ -203,6 +203,12 @@ def test_a_file_that_is_far_too_large_is_not_read(file: Path) -> None:
             "[public]\naddresses = ['a:1']",
             "public.addresses[0]: expected an IPv4 literal and a port, for clients take nothing else, got a:1",
         ),
+        (
+            "[listen]\ntcp = ['\\u0000:1']".replace("'", '"'),
+            "listen.tcp[0]: expected HOST:PORT such as 127.0.0.1:5222, got '\\x00:1'",
+        ),
+        ('"" = 1', "there is no such setting"),
+        ('"data\\nb" = 1', "'data\\nb': there is no such setting; did you mean data?"),
         ("[public]\nrelay_domain = ''", "public.relay_domain: expected at least 1 character, got ''"),
         ("[public]\nrelay_domain = true", "public.relay_domain: expected text, got True"),
         ("[log]\nformat = 'xml'", 'log.format: expected "text" or "json", got \'xml\''),

@@ -124,7 +124,7 @@ def test_a_file_of_something_else_is_refused(path: Path) -> None:
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE something (else_ INTEGER)")
     other.close()
-    with pytest.raises(StoreError, match="expected a database of this service"):
+    with pytest.raises(StoreError, match=r"cannot use .*mimc\.db: expected a database of this service"):
         SqliteStore(path)
 
 
@@ -133,7 +133,7 @@ def test_a_newer_database_is_refused(path: Path) -> None:
     database = sqlite3.connect(path)
     database.execute("PRAGMA user_version = 1000")
     database.close()
-    with pytest.raises(StoreError, match="version 1000"):
+    with pytest.raises(StoreError, match=r"cannot use .*mimc\.db: the database is of version 1000"):
         SqliteStore(path)
 
 

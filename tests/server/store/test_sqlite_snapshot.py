@@ -113,6 +113,23 @@ def test_the_database_itself_is_no_place_for_its_copy(
     assert store.check() == []
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has none")
+def test_only_a_file_is_replaced(store: SqliteStore, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "as-stdout").symlink_to("pipe")
+    for name in ("pipe", "as-stdout"):
+        with pytest.raises(StoreError, match=rf"expected a file or nothing at .*/{name}, found something else"):
+            store.backup(tmp_path / name)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert (tmp_path / "as-stdout").is_symlink()
+
+
+@pytest.mark.parametrize("target", ["/", "/tmp/a\0b", f"/tmp/{'a' * 300}"], ids=["root", "no path", "too long"])
+def test_what_can_be_no_file_is_told(store: SqliteStore, target: str) -> None:
+    with pytest.raises(StoreError):
+        store.backup(target)
+
+
 def test_a_copy_that_is_broken_off_leaves_nothing(store: SqliteStore, bed: Bed, tmp_path: Path) -> None:
     bed.send("alice", "bob", b"1")
     (tmp_path / "copy.db").write_text("an older copy")

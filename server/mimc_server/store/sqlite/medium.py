@@ -40,7 +40,7 @@ class Medium:
             self._connection = _opened(self.path)
         except BaseException as error:
             os.close(self._lock)
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, (sqlite3.Error, StoreError)):
                 raise StoreError(f"cannot use {self.path}: {error}") from error
             raise
 

@@ -76,21 +76,30 @@ class Snapshot:
     def backup(self, path: str | os.PathLike[str]) -> None:
         """`SqliteStore.backup`."""
         target = Path(path)
-        part = target.with_name(target.name + ".part")
+        try:
+            part = self._place_beside(target)
+            try:
+                os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+                self._copy(part)
+                part.replace(target)
+                _sync(target.parent)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+        except (OSError, ValueError, sqlite3.Error) as error:  # ValueError for what no path can be
+            reason = getattr(error, "strerror", None) or error  # Python's words for it name the file once more
+            raise StoreError(f"cannot copy the database to {target}: {reason}") from error
+
+    def _place_beside(self, target: Path) -> Path:
+        """Where the copy is made until it is whole; there is nothing yet. Raises `StoreError` for a target that is not
+        to be replaced."""
         if target.absolute().parent.resolve() / target.name in _files(self._path):
             raise StoreError(f"expected another file than the database, got {target}")
-        try:
-            part.unlink(missing_ok=True)  # what a backup that was killed has left
-            os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            self._copy(part)
-            part.replace(target)
-            _sync(target.parent)
-        except (OSError, sqlite3.Error) as error:
-            part.unlink(missing_ok=True)
-            raise StoreError(f"cannot copy the database to {target}: {error}") from error
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        if target.exists() and not target.is_file():  # root would replace a device as readily
+            raise StoreError(f"expected a file or nothing at {target}, found something else")
+        part = target.with_name(target.name + ".part")
+        part.unlink(missing_ok=True)  # what a backup that was killed has left
+        return part
 
     def _copy(self, path: Path) -> None:
         """One file, with nothing beside it, that has reached the disk."""
