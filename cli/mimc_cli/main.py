@@ -6,14 +6,18 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from .admin import admin
 from .decode import decode
 from .demo import demo
+from .fuzz import fuzz
+from .serve import serve
+from .simulate import simulate
 
 __all__ = ["main", "mimc"]
 
 DISTRIBUTION = "mimc-proto"
 
-COMMANDS: tuple[click.Command, ...] = (decode, demo)
+COMMANDS: tuple[click.Command, ...] = (admin, decode, demo, fuzz, serve, simulate)
 """Every sub-command; a new one is written in a module of its own and added here."""
 
 
