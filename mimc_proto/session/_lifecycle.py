@@ -409,6 +409,8 @@ class Lifecycle(abc.ABC):
         if self._bound_at is not None:
             self._went_offline(error_type, error_reason, error_desc)
         self._step(SessionInput.END)
+        # what was asked for and not begun is of no use any more; links are closed in the order in which they are opened
+        self._requests = [asked for asked in self._requests if not isinstance(asked, FetchToken | Resolve)]
         self._ended = Ended(reason=reason, error_type=error_type, error_reason=error_reason, error_desc=error_desc)
         self._events.append(self._ended)
 

@@ -170,8 +170,11 @@ class Acknowledged(Record):
 
 
 class Rejected(Record):
-    """The server refused the message. ``may_have_arrived``: it was handed to an earlier link as well, which was lost
-    (`Delivery.AT_LEAST_ONCE`), and what became of it there is not known: a server may refuse a repeat before it looks."""
+    """The server refused the message.
+
+    ``may_have_arrived``: it was handed to an earlier link as well, which was lost (`Delivery.AT_LEAST_ONCE`), and what
+    became of it there is not known: a server may refuse a repeat before it looks.
+    """
 
     __slots__ = ()
     packet_id: str

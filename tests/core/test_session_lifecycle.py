@@ -404,6 +404,18 @@ def test_a_second_kick_about_a_token_that_is_being_replaced_asks_for_no_other() 
     assert hand.session.get_timer() == 0.05
 
 
+def test_a_session_that_ends_wants_no_token_any_more() -> None:
+    hand = Hand().bound()
+    hand.session.requests()
+    hand.session.receive_data(hand.link_id, hand.peer.kick("invalid-token") + hand.peer.kick(TAKEN_OVER), 0.0)
+    together = hand.session.requests()
+    hand = Hand().bound()
+    hand.session.requests()
+    for reason in ("invalid-token", TAKEN_OVER):
+        hand.session.receive_data(hand.link_id, hand.peer.kick(reason), 0.0)
+    assert kinds(hand.session.requests()) == kinds(together) == ["CloseLink"]
+
+
 def test_a_kick_as_the_answer_to_the_first_bind_of_a_link_is_about_its_token() -> None:
     hand = Hand().ready()
     hand.frames()
