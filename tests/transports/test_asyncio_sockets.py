@@ -86,10 +86,13 @@ async def test_what_came_during_a_stall_is_read_before_deadlines_are_looked_at(
             assert alice._link._transport is not None
             connection = alice._link._transport.get_extra_info("socket")
 
+            waiting = select.poll()
+            waiting.register(connection, select.POLLIN)
+
             def stall() -> None:
                 loop.remove_reader(ours)
                 stalled.set()
-                select.select([connection], [], [], TIMEOUT)
+                waiting.poll(TIMEOUT * 1000)
                 time.sleep(ANSWER_TIMEOUT)
 
             loop.add_reader(ours, stall)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import contextlib
 import math
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -165,12 +166,18 @@ class Connection(asyncio.Protocol, abc.ABC):
         if transport is None or link_id is None:
             return
         while self._writable and (frames := service.data_to_send(link_id)):
-            transport.write(self._send(frames))
+            self._write_bytes(self._send(frames))
         close_at = service.close_expected(link_id)
         if close_at is not None:
             self.close(max(0.0, close_at - self._runner.now()) + LINGER)
         elif self._cut is not None and self._writable:
             self._finish(transport)
+
+    def _write_bytes(self, data: bytes) -> None:
+        """Never raises: this is a turn of all connections."""
+        if self._transport is not None:
+            with contextlib.suppress(RuntimeError):  # uvloop's transport has failed; that it is lost comes next turn
+                self._transport.write(data)
 
     def close(self, within: float) -> None:
         """Close as soon as what waits is written, and at the latest in so many seconds; of several calls the one that
@@ -270,7 +277,7 @@ class WebSocketConnection(Connection):
         if transport is None:
             return
         if data := self._websocket.data_to_send():
-            transport.write(data)
+            self._write_bytes(data)
         if self._websocket.ended:
             self._unlink()
             self._cut_within(LINGER, transport)

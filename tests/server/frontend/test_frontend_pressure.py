@@ -221,3 +221,19 @@ def test_slices_wait_while_their_sender_does_not_read() -> None:
         await bob.served()
 
     on_pipes(work)
+
+
+async def test_a_transport_that_has_failed_already_hurts_nobody() -> None:
+    """uvloop's raises when it has failed and has not told so yet; and this is a turn of all connections."""
+
+    class Failed(asyncio.Transport):
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    async with town() as (place, address), online(place, address, "alice") as alice, wire(address) as bob:
+        assert (await bob.login(place.backend.token_answer("bob"))).result
+        [_, connection] = place.runner._connections
+        transport, connection._transport = connection._transport, Failed()
+        alice.send(p2p("bob", b"hi"))
+        await alice.packet()
+        connection._transport = transport
