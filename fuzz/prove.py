@@ -35,7 +35,7 @@ PACKAGES = ("mimc_proto", "transports", "server", "cli", "fuzz")
 BATCH = 500
 """Mutations of one target at a time, for each part of its share."""
 SLOWEST = 20
-"""Seconds that one input may take."""
+"""Seconds of computing that one input may take: of the process, so that a busy or paused machine finds nothing."""
 MOST_KEPT = 20
 """Findings that look the same, of which no more are kept."""
 
@@ -92,20 +92,22 @@ def code() -> str:
 
 
 def _too_slow(_: int, frame: FrameType | None) -> None:
-    raise TimeoutError(f"an input took longer than {SLOWEST} s, here:\n{''.join(traceback.format_stack(frame))}")
+    raise TimeoutError(
+        f"an input took longer than {SLOWEST} s of computing, here:\n{''.join(traceback.format_stack(frame))}"
+    )
 
 
 def batch(name: str, count: int, seed: int, slowest: float) -> Iterator[tuple[bytes, Exception]]:
-    """Run so many mutations of a target: those that break a law, and how. SIGALRM comes after ``slowest`` seconds."""
+    """Run so many mutations of a target: those that break a law, and how. SIGPROF comes after ``slowest`` seconds."""
     target = TARGETS[name]
     for data in inputs(name, count, seed)[-count:]:
-        signal.setitimer(signal.ITIMER_REAL, slowest)
+        signal.setitimer(signal.ITIMER_PROF, slowest)
         try:
             target.run(data)
         except Exception as error:
             yield data, error
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _keep(name: str, data: bytes, seed: int) -> Path:
@@ -148,7 +150,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="of a new run (default: any); it is printed")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)  # caches that are set aside, ten thousand times
-    signal.signal(signal.SIGALRM, _too_slow)
+    signal.signal(signal.SIGPROF, _too_slow)
     gc.freeze()  # what is imported stays
     file = WORK / "prove.json"
     progress = Progress.load(file, options.seed)

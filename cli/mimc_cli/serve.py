@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Callable
@@ -147,15 +146,16 @@ def _run(loaded: Loaded, development: bool) -> None:
         from mimc_server.server import CannotListen
         from mimc_server.store import StoreError
 
-        from .serving.running import serve as run
+        from .serving.running import run
+        from .serving.running import serve as whole_server
     except ModuleNotFoundError as error:
         not_installed(error)
     try:
-        asyncio.run(run(loaded.settings, say, development=development))
+        run(whole_server(loaded.settings, say, development=development))
     except (CannotListen, CannotOpenSocket, StoreError) as error:
         _fail(error, CANNOT_SERVE)
     except KeyboardInterrupt:
-        pass  # where asyncio has no signal handlers
+        pass  # where the loop has no signal handlers
 
 
 def _fail(error: Exception, status: int) -> NoReturn:

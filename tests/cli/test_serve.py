@@ -454,6 +454,20 @@ def test_without_the_server_extra_it_says_what_to_install(library: str) -> None:
     assert f"this needs {library}, which is not installed: pip install 'mimc-proto[server]'" in result.stderr
 
 
+@pytest.mark.parametrize(("setup", "loop"), [("", "uvloop"), ("sys.modules['uvloop'] = None; ", "asyncio")])
+def test_it_runs_on_uvloop_where_there_is_one(setup: str, loop: str) -> None:
+    code = f"import sys; {setup}from mimc_cli.main import mimc; mimc()"
+    command = [sys.executable, "-W", "error", "-c", code, "serve", "--memory", "--tcp", ANY, *PLAIN]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            assert f" loop={loop}\n" in process.stderr.readline()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(TIMEOUT) == 0
+        finally:
+            process.kill()
+
+
 def test_ctrl_c_is_a_clean_end_also_without_signal_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
     async def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -330,8 +330,11 @@ def test_a_notice_that_is_repeated_while_the_application_has_it_is_no_second_eve
 def test_only_a_notice_can_be_skipped() -> None:
     inbox = make()
     receipt = deliver(inbox, 1)
-    with pytest.raises(LocalProtocolError, match=r"^receipt: .* limit notice \(TooManyWaiting\)"):
-        inbox.consumed(receipt, skip=True)
+    live = inbox.on_live((online(),))
+    assert live is not None
+    for wrong in (receipt, live.receipt):
+        with pytest.raises(LocalProtocolError, match=r"^receipt: .* limit notice \(TooManyWaiting\)"):
+            inbox.consumed(wrong, skip=True)
     inbox.consumed(receipt)
     assert said(inbox) == 1
 
@@ -496,6 +499,26 @@ def test_what_goes_on_and_does_not_fit_is_where_it_goes_on_next() -> None:
     assert delivered(inbox, 6, 7) == [6, 7]
 
 
+def test_the_end_of_a_dropped_list_is_waited_for_when_its_beginning_comes_alone() -> None:
+    inbox = small()
+    receipt = deliver(inbox, 1, 2, 3)
+    assert delivered(inbox, 4, 5) is None
+    inbox.consumed(receipt)
+    assert delivered(inbox, 4) == [4]
+    assert delivered(inbox, 6) is None  # its acknowledgement would lose 5
+    assert delivered(inbox, 5) == [5]
+    assert delivered(inbox, 6) == [6]
+
+
+def test_repeats_that_reach_what_was_dropped_do_not_keep_what_is_before_them_from_being_acknowledged() -> None:
+    inbox = small()
+    receipt = deliver(inbox, 1, 2, 3)
+    assert delivered(inbox, 1, 2, last=9) is None
+    assert delivered(inbox, 4, 5) is None
+    inbox.consumed(receipt)
+    assert said(inbox) == 3
+
+
 def test_no_acknowledgement_reaches_what_was_dropped() -> None:
     inbox = small()
     receipt = deliver(inbox, 1, 2, 3, last=9)
@@ -523,11 +546,12 @@ def test_a_list_that_begins_before_the_drop_and_does_not_fit_either_leaves_the_l
     assert inbox.dropped == 4
 
 
-def test_an_acknowledgement_that_was_not_said_yet_does_not_reach_what_was_dropped_either() -> None:
+@pytest.mark.parametrize("last", [5, 9])
+def test_an_acknowledgement_that_was_not_said_yet_does_not_reach_what_was_dropped_either(last: int) -> None:
     inbox = small()
-    inbox.consumed(deliver(inbox, 1, last=9))
+    inbox.consumed(deliver(inbox, 1, last=last))
     deliver(inbox, 2, 3, 4)
-    assert inbox.ack_due == 9
+    assert inbox.ack_due == last
     assert delivered(inbox, 5, 6) is None
     assert said(inbox) is None
 

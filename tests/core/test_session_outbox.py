@@ -370,6 +370,8 @@ def test_an_early_deadline_counts_also_when_the_one_before_it_has_its_verdict() 
     sent(outbox, "b", deadline=4.0)
     outbox.acknowledged(ack("a"))
     assert outbox.deadline() == 4.0
+    outbox.acknowledged(ack("b"))
+    assert outbox.deadline() is None
 
 
 def test_a_deadline_between_two_others_counts_in_its_turn() -> None:

@@ -44,9 +44,9 @@ def test_each_kind_of_send_says_what_it_was_told() -> None:
     session.send("bob", b"1", now=0.0, biz_type="b", is_store=False, packet_id="mine")
     session.send_group(7, b"2", now=0.0)
     session.send_online("bob", b"3", now=0.0, biz_type="b")
-    session.send_unlimited(8, b"4", now=0.0, is_store=False)
+    session.send_unlimited(8, b"4", now=0.0, is_store=False, biz_type="b", packet_id="ours")
     packets = hand.packets()
-    assert packets[0].packet_id == "mine"
+    assert (packets[0].packet_id, packets[3].packet_id) == ("mine", "ours")
     p2p, p2t, online, outer = (packet.body for packet in packets)
     assert isinstance(p2p, P2PMessage)
     assert (p2p.recipient.account, p2p.payload, p2p.biz_type, p2p.is_store) == ("bob", b"1", "b", False)
@@ -57,6 +57,15 @@ def test_each_kind_of_send_says_what_it_was_told() -> None:
     assert isinstance(outer, UcPacket)
     assert isinstance(outer.body, UcMessage)
     assert (outer.body.group.topic_id, outer.body.payload, outer.body.is_store) == (8, b"4", False)
+    assert outer.body.biz_type == "b"
+
+
+def test_a_message_is_stored_if_nothing_else_is_said() -> None:
+    hand = Hand().bound()
+    hand.session.send("bob", b"1", now=0.0)
+    hand.session.send_group(7, b"2", now=0.0)
+    hand.session.send_unlimited(8, b"3", now=0.0)
+    assert [body.is_store for body in hand.bodies()] == [True] * 3  # type: ignore[attr-defined]
 
 
 def test_a_message_to_a_group_may_have_an_id_and_a_type_of_its_own() -> None:
@@ -261,6 +270,34 @@ def test_a_send_may_have_a_timeout_of_its_own() -> None:
     assert hand.timer(0.5) == [Failed(packet_id=short, reason=FailReason.TIMEOUT, may_have_arrived=True)]
 
 
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda session, **times: session.send("bob", b"hi", **times),
+        lambda session, **times: session.send_group(7, b"hi", **times),
+        lambda session, **times: session.send_online("bob", b"hi", **times),
+        lambda session, **times: session.send_unlimited(7, b"hi", **times),
+        lambda session, **times: session.join_unlimited(7, **times),
+        lambda session, **times: session.quit_unlimited(7, **times),
+    ],
+)
+def test_a_timeout_counts_from_the_call_on(send: Callable[..., str]) -> None:
+    session = Hand().bound().session
+    send(session, now=5.0, timeout=2.0)
+    assert session.get_timer() == 7.0
+
+
+def test_a_pull_and_a_withdrawal_let_time_pass() -> None:
+    hand = Hand().bound()
+    for now in (0.0, 1.0):
+        hand.session.pull(now)
+        assert [type(body) for body in hand.bodies()] == [Pull]
+    first, _ = (hand.session.send("bob", b"hi", now=1.0) for _ in range(2))
+    hand.session.logout(1.0, 2.0)
+    hand.session.withdraw(first, 3.0)
+    assert hand.commands() == ["UBND"]  # the drain is over
+
+
 def test_joining_and_leaving_may_have_a_timeout_of_their_own() -> None:
     session = Hand().bound().session
     session.join_unlimited(7, now=0.0, timeout=2.0)
@@ -278,6 +315,14 @@ def test_only_a_limit_notice_can_be_skipped() -> None:
     hand.session.skip(2, 0.0)
     with pytest.raises(LocalProtocolError, match="not consumed yet"):
         hand.session.skip(2, 0.0)
+
+
+def test_joining_and_leaving_need_no_room_in_bytes() -> None:
+    session = Hand(settings={"max_pending_bytes": 2}).bound().session
+    session.send("bob", b"hi", now=0.0)
+    session.join_unlimited(7, now=0.0)
+    session.quit_unlimited(7, now=0.0)
+    assert session.unsettled == 3
 
 
 def test_groups_are_asked_for_and_left_by_their_number() -> None:

@@ -9,6 +9,7 @@ from support.session_bed import (
     Bed,
     FetchToken,
     Hand,
+    OpenLink,
     Traced,
     a_limit,
     a_list,
@@ -23,6 +24,7 @@ from support.session_bed import (
 
 from mimc_proto import Delivery
 from mimc_proto.packets import (
+    Group,
     OnlineMessageAck,
     Packet,
     Pull,
@@ -66,7 +68,7 @@ def test_a_late_or_foreign_ack_is_traced_and_ignored() -> None:
     trace = Traced()
     hand = Hand(trace=trace).bound()
     assert hand.push(ack("evil\n" + "x" * 200)) == []
-    [line] = [line for line in trace.lines if "nobody waits" in line]
+    [line] = [line for line in trace.lines if line.startswith("in nobody waits for the ack of")]
     assert "\n" not in line
     assert len(line) < 150
     assert Hand().bound().push(ack("nobody's")) == []
@@ -284,6 +286,18 @@ def test_a_list_of_a_group_without_a_highest_sequence_is_not_acknowledged() -> N
     assert hand.bodies() == []
 
 
+def test_nothing_that_was_not_due_is_said_to_be_not_sent() -> None:
+    trace = Traced()
+    hand = Hand(trace=trace).bound()
+    hand.push(Packet(body=online_message()).encode(), "h1")
+    hand.push(in_group(UcMessageList(group=TEAM)))
+    assert hand.bodies() == []
+    hand.session.logout(0.0)
+    assert hand.commands() == ["UBND"]
+    assert kinds(hand.push(online_message(), "o1")) == ["MessagesDelivered"]
+    assert [line for line in trace.lines if "is not sent" in line] == []
+
+
 def test_a_broken_packet_is_told_and_ends_nothing() -> None:
     hand = Hand().bound()
     assert kinds(hand.push(b"\xff\xff", "h1")) == ["Unreadable"]
@@ -339,6 +353,10 @@ def test_joining_and_leaving_have_verdicts_and_keep_the_list() -> None:
     assert list(hand.session.joined_groups) == [7]
     left = hand.session.quit_unlimited(7, now=0.0)
     hand.frames()
+    silent = UcQuitAnswer(group=TEAM, code=3)
+    assert hand.push(in_group(silent, left)) == [Rejected(packet_id=left, code=3, message="")]
+    left = hand.session.quit_unlimited(7, now=0.0)
+    hand.frames()
     assert kinds(hand.push(in_group(UcQuitAnswer(group=TEAM, code=0), left))) == ["Acknowledged"]
     assert not hand.session.joined_groups
     assert hand.push(in_group(UcQuitAnswer(group=TEAM, code=0), left)) == []
@@ -348,6 +366,7 @@ def test_a_dismissed_group_is_told_and_forgotten() -> None:
     hand = Hand(joined_groups=[7]).bound()
     assert hand.push(in_group(UcDismiss(group=TEAM))) == [GroupDismissed(group_id=7)]
     assert hand.session.joined_groups == ()
+    assert hand.push(in_group(UcDismiss(group=Group(app_id=APP_ID)))) == [GroupDismissed(group_id=0)]
 
 
 def test_groups_are_pinged_at_once_after_each_login_and_then_in_their_interval() -> None:
@@ -387,6 +406,26 @@ def test_an_answer_to_what_followed_an_acknowledgement_proves_it() -> None:
     hand.frames()
     hand.push(ack(third))
     assert kinds(hand.push(a_list(1))) == ["MessagesDelivered"]  # the server would not push it again
+
+
+def test_each_acknowledgement_is_proved_by_what_followed_it_and_not_by_the_answer_to_what_came_before() -> None:
+    hand = Hand(settings={"remembered": 1}).bound()
+    answers = []
+    for sequence in (1, 2, 3):
+        hand.consume(hand.push(a_list(sequence)))
+        hand.frames()
+        answers.append(ack(hand.session.send("bob", b"hi", now=0.0)))
+        hand.frames()
+    hand.push(answers[0])
+    hand.frames()
+    answers.append(ack(hand.session.send("bob", b"hi", now=0.0)))
+    hand.frames()
+    assert hand.push(a_list(2)) == []  # only the first is proved
+    for answer in answers[1:]:
+        hand.push(answer)
+    [delivered] = hand.push(a_list(1, 2))
+    assert isinstance(delivered, said.MessagesDelivered)
+    assert [item.sequence for item in delivered.messages if isinstance(item, said.Message)] == [1, 2]
 
 
 def test_a_pong_proves_an_acknowledgement_only_if_its_ping_came_after_it() -> None:
@@ -479,6 +518,28 @@ def test_an_acknowledgement_that_waits_to_be_written_is_not_proved_by_what_overt
     assert hand.push(a_list(2, 3)) == []
 
 
+def test_the_pong_of_a_ping_that_overtook_an_acknowledgement_proves_nothing() -> None:
+    hand = Hand(settings={"remembered": 1}).bound()
+    for name in ("o1", "o2"):
+        hand.push(online_message(), name)
+    [receipt] = receipts(hand.push(a_list(1, 2)))
+    hand.session.consumed(receipt, 0.0)
+    assert [type(body) for body in hand.bodies(max_bytes=1)] == [OnlineMessageAck]
+    hand.timer(15.0)
+    assert [frame.command for frame in hand.frames(max_bytes=1)] == ["PING"]
+    hand.say(hand.peer.answer("PING"))
+    assert hand.push(a_list(1)) == []
+    assert SequenceAck in [type(body) for body in hand.bodies()]
+
+
+def test_what_comes_before_a_link_is_open_is_ignored() -> None:
+    hand = Hand()
+    hand.session.connect(0.0)
+    link = hand.asked(OpenLink)
+    hand.session.receive_data(link.link_id, b"early", 0.0)
+    assert hand.session.events() == hand.session.requests() == []
+
+
 def test_what_belongs_to_an_old_link_is_ignored() -> None:
     hand = Hand().bound()
     hand.session.receive_data(hand.link_id + 1, b"garbage of another", 0.0)
@@ -552,6 +613,32 @@ def test_frames_are_taken_up_to_the_room_there_is() -> None:
         hand.session.send("bob", b"x" * 1000, now=0.0)
     hand.session.pull(0.0)
     assert [len(hand.frames(1)) for _ in range(5)] == [1, 1, 1, 1, 0]
+
+
+def test_a_frame_of_the_sessions_own_takes_from_the_room_of_messages() -> None:
+    hand = Hand().bound()
+    hand.push(Packet(packet_id="x" * 5000, body=online_message()).encode(), "h1")
+    for _ in range(3):
+        hand.session.send("bob", b"hi", now=0.0)
+    own, one, _, _ = [len(frame) for frame in hand.session.data_to_send(hand.link_id)]
+    hand.push(Packet(packet_id="x" * 5000, body=online_message()).encode(), "h2")
+    for _ in range(3):
+        hand.session.send("bob", b"hi", now=0.0)
+    assert len(hand.session.data_to_send(hand.link_id, own + one + 1)) == 3
+
+
+def test_a_kick_ends_what_is_due_on_the_link_until_the_next_login() -> None:
+    hand = Hand(joined_groups=[7], settings={"pull_interval": 60.0, "group_ping_interval": 7.0}).bound()
+    assert [type(body) for body in hand.bodies()] == [UcPing]
+    hand.push(in_group(UcPong(payload=b"")))
+    hand.session.pull(0.0)
+    hand.say(hand.peer.kick("maintenance"))
+    assert hand.session.get_timer() == 10.0  # BIND, and neither pull nor group ping
+    hand.timer(10.0)
+    assert hand.commands() == ["BIND"]
+    hand.say(hand.peer.bind_answer())
+    hand.session.pull(10.0)
+    assert [type(body) for body in hand.bodies()] == [Pull, UcPing]
 
 
 def test_what_waits_for_its_ack_fails_when_the_session_ends() -> None:

@@ -8,7 +8,7 @@ import logging
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 
 from mimc_server.observing import logging_to, tell
 from mimc_server.server import Server
@@ -17,11 +17,24 @@ from mimc_server.settings import Admin, Settings
 from .developing import development_application
 from .pasting import instructions
 
-__all__ = ["allow_descriptors", "how_to_add", "serve"]
+try:
+    import uvloop
+except ModuleNotFoundError:  # there is none for Windows
+    new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+else:
+    new_event_loop = uvloop.new_event_loop
+
+__all__ = ["allow_descriptors", "how_to_add", "run", "serve"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 NO_APPLICATION = "nobody can log in without an application"
+
+
+def run(main: Coroutine[object, object, None]) -> None:
+    """On a loop of uvloop, where there is one: acknowledgements come several times as soon from it under load."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(main)
 
 
 async def serve(settings: Settings, say: Callable[[str], None], *, development: bool) -> None:
@@ -63,7 +76,8 @@ def _tell_start(server: Server) -> None:
     listening = {**dict(server.addresses), "metrics": server.operating.addresses}
     bound = {kind: ",".join(map(str, addresses)) for kind, addresses in listening.items() if addresses}
     settings = server.settings
-    tell(logging.INFO, "serving", **bound, database=settings.database_path or "memory", admin=settings.admin_socket)
+    kept, loop = settings.database_path or "memory", type(asyncio.get_running_loop()).__module__.partition(".")[0]
+    tell(logging.INFO, "serving", **bound, database=kept, admin=settings.admin_socket, loop=loop)
     if not list(server.applications):
         tell(logging.WARNING, "no-application", hint=f"{NO_APPLICATION}; {how_to_add(settings)}")
 

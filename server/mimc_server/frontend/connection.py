@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import asyncio
-import contextlib
 import math
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -21,6 +20,9 @@ __all__ = ["LINGER", "Connection", "TcpConnection", "WebSocketConnection"]
 
 HIGH_WATER = 64 * 1024
 """Bytes in a transport's buffer above which it gets no more."""
+
+AT_ONCE = 64 * 1024
+"""Bytes of frames that are taken from a link at a time."""
 
 LINGER = 1.0
 """Seconds that the system gets, beyond what the link allows, to take what was written before a connection is cut."""
@@ -165,8 +167,11 @@ class Connection(asyncio.Protocol, abc.ABC):
         transport, service, link_id = self._transport, self._runner.service, self._link_id
         if transport is None or link_id is None:
             return
-        while self._writable and (frames := service.data_to_send(link_id)):
-            self._write_bytes(self._send(frames))
+        while self._writable and (frames := service.data_to_send(link_id, AT_ONCE)):
+            data = self._send(frames)
+            self._write_bytes(data)
+            if len(data) < AT_ONCE:  # there is no more
+                break
         close_at = service.close_expected(link_id)
         if close_at is not None:
             self.close(max(0.0, close_at - self._runner.now()) + LINGER)
@@ -176,8 +181,10 @@ class Connection(asyncio.Protocol, abc.ABC):
     def _write_bytes(self, data: bytes) -> None:
         """Never raises: this is a turn of all connections."""
         if self._transport is not None:
-            with contextlib.suppress(RuntimeError):  # uvloop's transport has failed; that it is lost comes next turn
+            try:
                 self._transport.write(data)
+            except RuntimeError:
+                return  # uvloop's transport has failed; that it is lost comes next turn
 
     def close(self, within: float) -> None:
         """Close as soon as what waits is written, and at the latest in so many seconds; of several calls the one that

@@ -15,6 +15,9 @@ __all__ = ["ACCEPT_PAUSE", "Listener"]
 ACCEPT_PAUSE = 1.0
 """Seconds to wait when the system has no file descriptors left, as asyncio does."""
 
+CANNOT_ACCEPT = "socket.accept() out of system resource"
+"""What asyncio's own listeners say then."""
+
 MakeProtocol = Callable[[str, Place], asyncio.Protocol]
 """Makes what speaks with a peer, by its host and its place. Its ``connection_lost`` may come without a
 ``connection_made``, or twice, and has the place left."""
@@ -59,8 +62,9 @@ class Listener:
                 sock, address = await self._loop.sock_accept(self._socket)
             except ConnectionAbortedError:  # the peer has gone already
                 continue
-            except OSError:  # no file descriptors
+            except OSError as error:  # no file descriptors
                 if not self._admission.parking.drop_oldest():
+                    self._loop.call_exception_handler({"message": CANNOT_ACCEPT, "exception": error})
                     await asyncio.sleep(ACCEPT_PAUSE)
                 continue
             try:

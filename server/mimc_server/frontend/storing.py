@@ -7,9 +7,11 @@ One group of requests is under way at a time; what is asked meanwhile is the nex
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from ..service.requests import StoreRequest
@@ -91,8 +93,11 @@ class StoreThread:
         self._busy = self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._executor = ThreadPoolExecutor(1, "mimc-store")
-        self._executor.submit(_nothing)  # has the thread started now, where the lack of one can be told
+        self._started = 0.0
+        self._given: SimpleQueue[tuple[list[StoreRequest], int] | Work[Any] | None] = SimpleQueue()
+        # No executor: its futures cost 20 us a commit. A daemon: who does not close it is not kept from ending
+        self._thread = threading.Thread(target=self._work, name="mimc-store", daemon=True)
+        self._thread.start()
 
     def ask(self, jobs: list[StoreRequest | Work[Any]]) -> None:
         """Have these done after all that were asked for before."""
@@ -110,7 +115,8 @@ class StoreThread:
         again, also while it runs."""
         await self.idle()
         self._closed = True
-        self._executor.shutdown()
+        self._given.put(None)
+        self._thread.join()
 
     # ----------------------------------------------------------------------------------------------- one after another
 
@@ -132,23 +138,28 @@ class StoreThread:
     def _start(self, job: list[StoreRequest] | Work[Any]) -> None:
         self._busy = True
         self._idle.clear()
-        if isinstance(job, Work):
-            self._loop.run_in_executor(self._executor, job.run).add_done_callback(lambda _: self._worked(job))
-        else:
-            performing = self._loop.run_in_executor(self._executor, perform, self._store, job, self._wall_ms())
-            started = self._loop.time()
-            performing.add_done_callback(lambda done: self._performed(job, started, done))
+        self._started = self._loop.time()
+        self._given.put(job if isinstance(job, Work) else (job, self._wall_ms()))
 
-    def _worked(self, job: Work[Any]) -> None:
+    def _work(self) -> None:
+        """On the thread: do what is given, until that is None or nobody is there any more who could be told."""
+        tell = self._loop.call_soon_threadsafe
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            while (job := self._given.get()) is not None:
+                if isinstance(job, Work):
+                    job.run()
+                    tell(self._worked, job)
+                else:
+                    tell(self._performed, job[0], perform(self._store, *job))
+
+    def _worked(self, work: Work[Any]) -> None:
         self._busy = False
-        job.finish()
+        work.finish()
         self._next()
 
-    def _performed(self, requests: list[StoreRequest], started: float, done: asyncio.Future[list[object]]) -> None:
+    def _performed(self, requests: list[StoreRequest], answers: list[object]) -> None:
         self._busy = False
-        seconds = self._loop.time() - started
-        error = done.exception()
-        answers = done.result() if error is None else [_failed(error)] * len(requests)
+        seconds = self._loop.time() - self._started
         ids = [request.request_id for request in requests]
         self._answered(list(zip(ids, answers, strict=True)))  # may ask for more, which is to be in the next group
         self._next()
@@ -157,13 +168,14 @@ class StoreThread:
 
 def perform(store: Store, requests: list[StoreRequest], wall_ms: int) -> list[object]:
     """Perform requests with one commit, and return when it has reached the medium; the answer to each."""
-    if len(requests) > 1:
-        try:
-            with store.transaction():
+    try:
+        if len(requests) > 1:
+            with contextlib.suppress(Exception), store.transaction():
                 return [request.perform(store, wall_ms) for request in requests]
-        except Exception:
-            pass  # all are undone, and each may have been the one at fault
-    return _one_by_one(store, requests, wall_ms)
+            # all are undone, and each may have been the one at fault
+        return _one_by_one(store, requests, wall_ms)
+    except BaseException as error:  # let out, it would end the thread: nobody would be answered any more
+        return [_failed(error)] * len(requests)
 
 
 def _one_by_one(store: Store, requests: list[StoreRequest], wall_ms: int) -> list[object]:
@@ -180,7 +192,3 @@ def _failed(error: BaseException) -> StoreError:
     failed = StoreError(f"the store raised {type(error).__name__}: {error}")
     failed.__cause__ = error
     return failed
-
-
-def _nothing() -> None:
-    """What a thread does to show that there is one."""

@@ -129,11 +129,14 @@ class Faulty:
         return getattr(self._loop, name)
 
 
-async def test_while_the_system_cannot_accept_it_waits_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_the_system_cannot_accept_it_says_so_waits_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "ACCEPT_PAUSE", 0.0)
-    loop = Faulty([OSError("too many open files")] * 3)
+    error, said = OSError("too many open files"), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    loop = Faulty([error] * 3)
     async with town() as (place, _), online(place, await loop.listen(place, monkeypatch), "alice"):
         assert not loop.errors
+    assert said == [{"message": "socket.accept() out of system resource", "exception": error}] * 3
 
 
 async def test_while_the_system_has_no_descriptors_those_who_wait_for_a_place_go_first(
