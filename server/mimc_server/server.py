@@ -26,7 +26,7 @@ from .http import HttpFrontend, HttpService, RunnerGroups, make_app
 from .observing.endpoint import metrics_router
 from .operating import Operating
 from .service import Service, ServiceEvent, StoreRequest
-from .settings import Address, Http, Listen, Settings, SettingsError, tls_context
+from .settings import Address, Certificates, Http, Listen, Settings, SettingsError
 from .store import MemoryStore, SqliteStore, Store
 from .tokens import TokenIssuer
 
@@ -85,9 +85,11 @@ class Server(Administration):
         self._listeners: list[Listener] = [] if on_event is None else [on_event]
         self._ends = contextlib.AsyncExitStack()
         self._hurry: asyncio.Task[None] | None = None
+        self._certificates: Certificates | None = None
 
     async def __aenter__(self) -> Self:
-        tls = tls_context(self.settings.tls) if self.settings.listen.encrypted else None
+        if self.settings.listen.encrypted:
+            self._certificates = Certificates(self.settings.tls)
         async with contextlib.AsyncExitStack() as stack:
             self.store = _open_store(self.settings)
             stack.callback(self.store.close)
@@ -114,7 +116,7 @@ class Server(Administration):
             stack.push_async_callback(self._close_runner)
             self._started = self._runner.loop.time()
             self._http = self._answers(tokens)
-            await self._listen(stack, tls)
+            await self._listen(stack)
             if self.settings.admin_socket is not None:
                 self.operating.open_socket(stack, self.settings.admin_socket)
             self._ends = stack.pop_all()
@@ -132,6 +134,12 @@ class Server(Administration):
         """Cut what is still open: for who does not want to wait while the server is being left."""
         if self._hurry is None:
             self._hurry = asyncio.ensure_future(self._runner.close(0.0))
+
+    def renew_certificates(self) -> None:
+        """Read the files of `Settings.tls` again, for all handshakes from now on; without effect if nothing listens
+        inside TLS. Raises `SettingsError` if they cannot be used; then the certificate stays what it was."""
+        if self._certificates is not None:
+            self._certificates.renew()
 
     def add_listener(self, listener: Listener) -> None:
         """Have something called with every event of the service from now on; it must be quick."""
@@ -153,18 +161,18 @@ class Server(Administration):
             self.store.put_setting(TOKEN_SECRET, secret)
         return secret
 
-    async def _listen(self, stack: contextlib.AsyncExitStack, tls: _ssl.SSLContext | None) -> None:
+    async def _listen(self, stack: contextlib.AsyncExitStack) -> None:
         """At all addresses, until the stack is left."""
         wanted, bound = self.settings.listen, {}
-        for kind, bind in self._ways(stack, tls).items():
+        for kind, bind in self._ways(stack).items():
             bound[kind] = [await _bound(kind, address, bind) for address in getattr(wanted, kind)]
         self.addresses = Listen.model_validate(bound)
         for address in self.settings.metrics.listen:
             await _bound("metrics", address, functools.partial(self.operating.listen, stack))
 
-    def _ways(self, stack: contextlib.AsyncExitStack, tls: _ssl.SSLContext | None) -> dict[str, Bind]:
+    def _ways(self, stack: contextlib.AsyncExitStack) -> dict[str, Bind]:
         """How to listen at an address, by its kind."""
-        listen = self._runner.listen
+        listen, tls = self._runner.listen, None if self._certificates is None else self._certificates.context
         websocket = functools.partial(listen, framing=Framing.WEBSOCKET)
         http = _HttpAddresses(self.settings.http, self._app)
         stack.push_async_callback(http.close)

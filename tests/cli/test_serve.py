@@ -33,6 +33,7 @@ from mimc_proto.session import Message
 
 PEM = Path(__file__).parents[1] / "transports" / "loopback.pem"
 TRUST = ssl.create_default_context(cafile=str(PEM))
+OTHER = PEM.with_name("other.pem")
 ANY = "127.0.0.1:0"
 PLAIN = ("--tcp", ANY, "--websocket", "", "--http", ANY)
 TIMEOUT = 30
@@ -464,6 +465,27 @@ def test_it_runs_on_uvloop_where_there_is_one(setup: str, loop: str) -> None:
             assert f" loop={loop}\n" in process.stderr.readline()
             process.send_signal(signal.SIGTERM)
             assert process.wait(TIMEOUT) == 0
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGHUP")
+def test_at_sighup_the_certificate_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "cert.pem"
+    file.write_bytes(PEM.read_bytes())
+    command = [sys.executable, "-W", "error", "-m", "mimc_cli.main", "serve", "--memory"]
+    listen = ("--tcp", "", "--websocket", "", "--http", "", "--tls", ANY, "--certificate", str(file))
+    with subprocess.Popen([*command, *listen, "--log-format", "json"], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            host, _, port = json.loads(process.stderr.readline())["tls"].rpartition(":")
+            assert json.loads(process.stderr.readline())["event"] == "no-application"
+            old = ssl.get_server_certificate((host, int(port)), timeout=TIMEOUT)
+            for content, event in ((OTHER.read_bytes(), "certificate-renewed"), (b"none", "certificate-kept")):
+                file.write_bytes(content)
+                process.send_signal(signal.SIGHUP)
+                assert json.loads(process.stderr.readline())["event"] == event
+                assert ssl.get_server_certificate((host, int(port)), timeout=TIMEOUT) != old
         finally:
             process.kill()
 

@@ -125,6 +125,8 @@ def test_the_largest_of_everything_fits_an_ack(changes: dict[str, Any]) -> None:
         ({"resource": "pc"}, "PacketAck.resource"),
         ({"sequence": -1}, "PacketAck.sequence"),
         ({"sequence": 1 << 63}, "PacketAck.sequence"),
+        ({"sequence": True, "timestamp": 6}, "PacketAck.sequence"),
+        ({"sequence": 5.0, "timestamp": 6.0}, "PacketAck.sequence"),
         ({"timestamp": "now"}, "PacketAck.timestamp"),
         ({"timestamp": -1}, "PacketAck.timestamp"),
         ({"timestamp": 1 << 63}, "PacketAck.timestamp"),
@@ -401,7 +403,16 @@ def test_messages_of_a_group_are_a_tuple(messages: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "sender", ["x", None, User(account="a"), User(account="a", uuid=1), User(account="a", resource="pc")]
+    "sender",
+    [
+        "x",
+        None,
+        User(account="a"),
+        User(account="a", uuid=1),
+        User(account="a", resource="pc"),
+        User(uuid=1, resource="pc"),
+        User(account="", uuid=1, resource="pc"),
+    ],
 )
 def test_an_online_message_has_a_sender_to_answer(sender: Any) -> None:
     assert refused(OnlineMessage(sender=sender, recipient=BOB), "m")[0] == "OnlineMessage.sender"

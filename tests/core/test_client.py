@@ -458,8 +458,9 @@ def test_on_websocket_payloads_are_plain_as_those_of_webjs() -> None:
     link, peer = client_in(ClientState.BOUND, Framing.WEBSOCKET)
     link.send(Pull(), now=0.0)
     [frame] = peer.read_all(link.data_to_send())
-    assert frame.header is not None
-    assert (frame.header.cipher, frame.header.dir_flag) == (None, None)
+    assert frame.header == Header(
+        chid=9, uuid=UUID, server="xiaomi.com", resource=RESOURCE, cmd="SECMSG", id=f"{PREFIX}_3"
+    )
     assert isinstance(Packet.decode(frame.payload).body, Pull)
 
 
@@ -578,6 +579,15 @@ def test_a_packet_comes_with_its_headers_id() -> None:
 def test_an_ack_comes_as_what_it_says(unknown: bytes) -> None:
     ack = PacketAck(packet_id="m1", sequence=5, code=0, unknown=unknown)
     assert received(ack) == [AckReceived(ack=ack)]
+
+
+@pytest.mark.parametrize("cipher", [0, None, 2])
+@both_framings
+def test_what_comes_down_is_decrypted_whatever_the_header_says(framing: Framing, cipher: int | None) -> None:
+    link, peer = client_in(ClientState.BOUND, framing)
+    encrypted = peer.read(peer.push(PacketAck(packet_id="m1"), "x-1")).payload
+    link.receive_data(peer.frame(peer.header("SECMSG", "x-1", cipher=cipher), encrypted), 1.0)
+    assert link.events() == [AckReceived(ack=PacketAck(packet_id="m1"))]
 
 
 def test_a_list_comes_in_ascending_sequence_and_each_sequence_once() -> None:

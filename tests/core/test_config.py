@@ -35,12 +35,14 @@ def test_the_defaults_of_a_client_are_those_of_the_specification() -> None:
     config = ClientConfig()
     assert (config.handshake_timeout, config.login_timeout) == (5, 5)
     assert (config.ping_interval, config.answer_timeout) == (15, 10)
-    assert (config.max_frame, config.max_payload) == (MIB, 15_360)
+    assert (config.max_frame, config.max_payload) == (1_048_576, 15_360)
     assert (config.max_pending, config.max_pending_bytes) == (4096, 4 * MIB)
 
 
 def test_the_defaults_of_a_server_are_those_of_the_specification() -> None:
     config = ServerConfig()
+    assert (config.handshake_timeout, config.bind_timeout) == (10, 240)
+    assert (config.idle_timeout, config.close_delay) == (240, 1)
     assert (config.max_frame_unbound, config.max_frame) == (4096, 65_536)
     assert (config.max_list_messages, config.max_list_bytes) == (50, 65_536)
     assert (config.max_pending, config.max_pending_bytes) == (4096, 4 * MIB)

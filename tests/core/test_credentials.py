@@ -27,6 +27,8 @@ def test_the_secret_is_the_decoded_security_key() -> None:
     [
         ({"token": ""}, "Credentials.token"),
         ({"token": "x" * 8193}, "Credentials.token"),
+        ({"token": "secret-token\ud800"}, "Credentials.token"),
+        ({"token": b"secret-token"}, "Credentials.token"),
         ({"account": "\ud800"}, "Credentials.account"),
         ({"account": ""}, "Credentials.account"),
         ({"package": 7}, "Credentials.package"),

@@ -41,7 +41,7 @@ from mimc_proto._checks import LATEST
 from mimc_proto._link import MOST_LEARNED, Link
 from mimc_proto.events import BadPacket, CloseReason, Ignored, LinkClosed, PacketReceived, PongReceived
 from mimc_proto.framing import EMPTY_FRAME
-from mimc_proto.packets import PacketAck, Pull, UcPong, UnknownBody
+from mimc_proto.packets import PacketAck, Pull, SequenceAck, UcPong, UnknownBody
 
 PULL = Pull(uuid=1, resource="r")
 both_framings = pytest.mark.parametrize("framing", Framing, ids=lambda framing: framing.value)
@@ -127,9 +127,10 @@ def test_a_verb_that_does_not_fit_says_so() -> None:
     assert str(refusal(link, lambda: link.unbind(0.0))) == "unbind() is not possible in state READY"
 
 
-def test_a_packet_that_cannot_be_meant_says_so() -> None:
+@pytest.mark.parametrize("command", ["KICK", "SECMSG"])
+def test_a_packet_that_cannot_be_meant_says_so(command: str) -> None:
     link, peer = client_in(ClientState.HANDSHAKE)
-    assert str(breakage(link, peer.kick())) == "KICK: unexpected KICK in state HANDSHAKE"
+    assert str(breakage(link, peer.answer(command))) == f"{command}: unexpected {command} in state HANDSHAKE"
 
 
 def test_a_link_ends_once_even_if_it_is_lost_while_it_closes() -> None:
@@ -185,7 +186,12 @@ def test_an_id_is_as_long_as_a_key_of_256_bytes_lets_it(size: int, readable: boo
     assert (len(key) <= 256) is readable
     frame = peer.push(PULL, "i" * 239) if readable else peer.frame(peer.header("SECMSG", "i" * size), b"abc")
     link.receive_data(frame, 1.0)
-    assert names(link.events()) == ["PacketReceived" if readable else "BadPacket"]
+    [event] = link.events()
+    if readable:
+        assert isinstance(event, PacketReceived)
+    else:
+        assert isinstance(event, BadPacket)
+        assert event.error.where == "ClientHeader.id"
 
 
 def test_the_ids_of_a_row_of_secmsgs_are_all_told() -> None:
@@ -289,6 +295,7 @@ def test_no_more_packets_wait_than_the_configuration_allows(framing: Framing) ->
         link.send_p2p("bob", b"hi", now=0.0)
     error = refusal(link, lambda: link.send_p2p("bob", b"hi", now=0.0))
     assert isinstance(error, QueueFull)
+    assert error.where == "send"
     assert "max_pending=3" in str(error)
     assert link.pending == 3
     drained(link)
@@ -304,6 +311,17 @@ def test_no_more_bytes_wait_than_the_configuration_allows() -> None:
     assert "max_pending_bytes=1000" in str(error)
     drained(link)
     link.send_p2p("bob", bytes(700), now=0.0)
+
+
+def test_the_last_packet_may_fill_the_queue_to_its_last_byte() -> None:
+    link, peer = client_in(ClientState.BOUND)
+    link.send_p2p("bob", b"hi", now=0.0, packet_id="m1")
+    [frame] = peer.read_all(link.data_to_send())
+    link, _ = client_in(ClientState.BOUND, config=ClientConfig(max_pending_bytes=2 * len(frame.payload)))
+    for packet_id in ("m1", "m2"):
+        link.send_p2p("bob", b"hi", now=0.0, packet_id=packet_id)
+    assert link.pending == 2
+    assert isinstance(refusal(link, lambda: link.send_p2p("bob", b"", now=0.0)), QueueFull)
 
 
 def test_a_packet_that_never_fits_is_refused_by_an_empty_queue() -> None:
@@ -353,6 +371,14 @@ def test_taking_stops_once_enough_bytes_are_taken(most: int) -> None:
         sizes = [len(frame) for frame in frames]
         assert sum(sizes[:-1]) < most
         assert not link.pending or sum(sizes) >= most
+
+
+def test_nothing_more_is_taken_when_just_enough_bytes_are() -> None:
+    link, _ = client_in(ClientState.BOUND)
+    for packet_id in ("m1", "m2", "m3"):
+        link.send_p2p("bob", b"hi", now=0.0, packet_id=packet_id)
+    [frame] = link.data_to_send(1)
+    assert len(link.data_to_send(len(frame))) == 1
 
 
 def test_control_frames_are_taken_together_and_count() -> None:
@@ -590,6 +616,17 @@ def test_the_deadline_of_an_answer_begins_at_the_time_a_link_was_last_told() -> 
     client.tick(8.0)
     client.data_to_send()
     assert client.get_timer() == 8.0 + client.config.answer_timeout
+
+
+def test_an_answer_is_due_if_any_of_the_packets_that_are_taken_wants_one() -> None:
+    link, _ = client_in(ClientState.BOUND)
+    link.send(SequenceAck(sequence=5), now=0.0)
+    drained(link)
+    assert link.get_timer() == 15.0  # a PING, which is answered
+    link.send_p2p("bob", b"hi", now=0.0)
+    link.send(SequenceAck(sequence=6), now=0.0)
+    drained(link)
+    assert link.get_timer() == 10.0
 
 
 @both_framings

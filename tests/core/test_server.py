@@ -26,7 +26,7 @@ from support.links import (
     server_in,
 )
 
-from mimc_proto import ClientConfig, Framing, LocalProtocolError, ServerConfig, ServerState
+from mimc_proto import ClientConfig, Framing, LocalProtocolError, ServerConfig, ServerConnection, ServerState
 from mimc_proto.events import (
     BadPacket,
     BindRequested,
@@ -76,6 +76,7 @@ def read_one(link: Any, peer: ScriptedClient) -> tuple[Header, bytes]:
         ({"challenge": "a"}, "challenge"),
         ({"challenge": ""}, "challenge"),
         ({"challenge": b"0123456789"}, "challenge"),
+        ({"challenge": None}, "challenge"),
         ({"challenge": "héllo"}, "challenge"),
         ({"challenge": "c" * 257}, "challenge"),
         ({"first_id": "abc"}, "first_id"),
@@ -123,10 +124,11 @@ def test_the_answer_to_a_conn_without_identity_has_every_field_all_the_same() ->
     assert header == expected.replace(uuid=0)
 
 
-def test_a_frontend_may_have_no_name() -> None:
-    link, peer = server_in(ServerState.HANDSHAKE, host="")
+@pytest.mark.parametrize("name", [{}, {"host": ""}, {"host": "h" * 255}], ids=["none given", "empty", "longest"])
+def test_a_frontend_has_a_name_of_up_to_255_bytes_or_none(name: dict[str, Any]) -> None:
+    link, peer = ServerConnection(challenge=CHALLENGE, first_id=0xABC, now=0.0, **name), ScriptedClient()
     link.receive_data(peer.conn(), 0.0)
-    assert ConnAnswer.decode(read_one(link, peer)[1]).host == ""
+    assert ConnAnswer.decode(read_one(link, peer)[1]).host == name.get("host", "")
 
 
 def test_the_udid_of_conn_goes_into_the_body_key() -> None:
@@ -176,6 +178,22 @@ def test_a_bind_is_put_to_the_service(framing: Framing) -> None:
     assert event.bind.token == TOKEN
     assert TOKEN not in repr(event)
     assert event.bind.sig not in repr(event)
+
+
+def test_the_caches_of_a_login_are_given_back_after_it() -> None:
+    link, _ = server_in(ServerState.BINDING)
+    busy = len(str(inside(link._cipher)))
+    assert accept(link)
+    assert len(str(inside(link._cipher))) < busy
+
+
+def test_an_application_may_have_no_package() -> None:
+    link, peer = server_in(ServerState.BINDING)
+    assert accept(link, package="")
+    drained(link)
+    link.send(PacketAck(packet_id="m"), now=0.0)
+    [frame] = link.data_to_send()
+    assert peer.read_packet(frame).package == ""
 
 
 @both_framings
@@ -261,10 +279,11 @@ def test_what_clients_leave_out_after_signing_is_forgiven(changes: dict[str, Any
     assert accept(link) is True
 
 
-def test_a_bind_without_a_method_signed_another_text() -> None:
+@pytest.mark.parametrize(("signed", "accepted"), [("XIAOMI-PASS", False), ("", True)])
+def test_a_bind_without_a_method_has_to_be_signed_without_one(signed: str, accepted: bool) -> None:
     link, peer = server_in(ServerState.READY)
-    link.receive_data(peer.bind(method=None), 0.0)
-    assert accept(link) is False
+    link.receive_data(peer.bind(signed={"method": signed}, method=None), 0.0)
+    assert accept(link) is accepted
 
 
 @pytest.mark.parametrize(
@@ -363,13 +382,14 @@ def test_another_user_may_log_in_on_the_same_link() -> None:
 
 
 def test_a_reason_may_go_without_a_description_or_with_a_long_one() -> None:
-    link, peer = server_in(ServerState.BINDING)
-    link.refuse_bind("r" * 255, now=0.0)
-    answer = BindAnswer.decode(read_one(link, peer)[1])
-    assert (answer.error_reason, answer.error_desc) == ("r" * 255, "")
     for description in ("", "d" * 1024):
+        arguments = ("r" * 255, description) if description else ("r" * 255,)
+        link, peer = server_in(ServerState.BINDING)
+        link.refuse_bind(*arguments, now=0.0)
+        answer = BindAnswer.decode(read_one(link, peer)[1])
+        assert (answer.error_reason, answer.error_desc) == ("r" * 255, description)
         link, peer = server_in(ServerState.BOUND)
-        link.kick("r" * 255, *([description] if description else []), now=0.0)
+        link.kick(*arguments, now=0.0)
         assert Kick.decode(read_one(link, peer)[1]) == Kick(type="r" * 255, reason="r" * 255, desc=description)
 
 
@@ -705,7 +725,7 @@ def test_what_the_server_sends_is_encrypted_and_numbered(framing: Framing) -> No
     assert [peer.read_packet(frame).body.packet_id for frame in frames] == ["m0", "m1", "m2"]  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("first", [-1, 0, (1 << 48) - 1, 1 << 60])
+@pytest.mark.parametrize("first", [-1, 0, 1 << 47, (1 << 48) - 1, 1 << 60])
 def test_ids_are_12_hex_digits_from_wherever_they_start(first: int) -> None:
     link, peer = server_in(ServerState.BOUND, first_id=first)
     link.send(PacketAck(packet_id="m"), now=0.0)

@@ -243,8 +243,18 @@ def test_a_kick_about_a_token_that_is_gone_already_does_not_shorten_the_wait_for
     assert mine.timer() == 0.05
 
 
-def test_a_kick_on_a_link_that_was_told_no_token_is_about_none() -> None:
+def test_a_kick_before_the_first_bind_is_about_no_token() -> None:
+    mine = tokens(ANSWER)
+    assert not mine.kicked(1.0)
+    assert mine.answer is not None
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_kick_on_a_link_that_was_told_no_token_is_about_none(replaced: bool) -> None:
     mine = bound(tokens(ANSWER))
+    if replaced:
+        mine.kicked(0.0)
+        fetch(mine)
     mine.link_gone()
     assert not mine.kicked(1.0)
     assert mine.answer is not None

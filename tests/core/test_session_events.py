@@ -128,6 +128,7 @@ def test_the_reasons_of_a_failure_are_those_of_the_design() -> None:
 def test_what_most_events_leave_out_has_a_default() -> None:
     assert Acknowledged(packet_id="p", sequence=1, timestamp=2).code == 0
     assert Acknowledged(packet_id="p", sequence=1, timestamp=2).conv_index is None
+    assert Rejected(packet_id="p", code=5, message="blocked").may_have_arrived is False
     assert MessagesDelivered(receipt=1, messages=()).skipped == ()
     assert tuple(Offline()) == ("", "", "")
     assert tuple(Ended(reason=EndReason.LOGGED_OUT))[1:] == ("", "", "")

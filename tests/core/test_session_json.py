@@ -84,6 +84,11 @@ def test_objects_and_lists_beside_each_other_do_not_nest() -> None:
     assert "a" in read(json.dumps({"a": [[{}], {}] * MAX_DEPTH}))
 
 
+def test_what_was_closed_makes_no_room_for_more_depth() -> None:
+    too_deep = "[" * MAX_DEPTH + "]" * MAX_DEPTH
+    assert problem_of(f'{{"a": [{"[], {}, " * MAX_DEPTH}{too_deep}]}}').startswith("expected objects and lists to be")
+
+
 def test_brackets_in_texts_do_not_nest() -> None:
     text = json.dumps({"a": '["\\{' * 100})
     assert read(text).value("a") == '["\\{' * 100

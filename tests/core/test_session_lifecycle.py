@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from random import Random
+from string import ascii_letters, digits
 from typing import Any
 
 import pytest
@@ -80,6 +81,12 @@ def test_a_resource_is_made_up_if_none_is_given() -> None:
     assert session.resource.startswith("mimc_py_")
     assert len(session.resource) == 18
     assert ClientSession(APP_ID, "alice", rng=Random(1), now=0.0, resource="pc").resource == "pc"
+
+
+def test_resources_that_are_made_up_are_different() -> None:
+    made_up = [ClientSession(APP_ID, "alice", rng=Random(seed), now=0.0).resource for seed in range(100)]
+    assert len(set(made_up)) == 100
+    assert {letter for name in made_up for letter in name.removeprefix("mimc_py_")} == {*ascii_letters, *digits}
 
 
 @pytest.mark.parametrize("state", SessionState)
@@ -169,8 +176,53 @@ def test_nothing_is_due_before_connect_and_after_the_end() -> None:
     hand = Hand()
     assert hand.session.get_timer() is None
     assert hand.timer(100.0) == []
+    hand.session.withdraw(hand.session.send("bob", b"hi", now=100.0), 100.0)
+    assert hand.session.requests() == []
     hand.session.close(100.0)
     assert hand.session.get_timer() is None
+
+
+# ------------------------------------------------------------------------------------------- the time of what happens
+
+
+def test_a_link_that_is_asked_for_is_due_after_connect() -> None:
+    hand = Hand(settings={"connect_timeout": 10.0})
+    hand.session.connect(3.0)
+    assert hand.session.get_timer() == 13.0
+
+
+def test_the_handshake_is_due_after_the_link_was_opened() -> None:
+    hand = Hand(settings={"handshake_timeout": 2.0})
+    hand.session.connect(0.0)
+    hand.session.link_opened(hand.asked(OpenLink).link_id, 3.0)
+    assert hand.session.get_timer() == 5.0
+
+
+def test_the_pause_before_the_next_token_begins_when_the_last_one_failed() -> None:
+    hand = Hand(token=None, addresses=())
+    hand.session.connect(0.0)
+    hand.session.token_fetched(hand.asked(FetchToken).request_id, OSError(), 3.0)
+    assert hand.session.get_timer() == 3.05
+
+
+def test_a_link_is_due_after_the_resolver_answered() -> None:
+    hand = Hand(addresses=(), settings={"connect_timeout": 10.0})
+    hand.session.connect(0.0)
+    hand.session.resolved(hand.asked(Resolve).request_id, OSError(), 3.0)
+    assert hand.session.get_timer() == 13.0
+
+
+def test_a_drain_begins_with_the_logout() -> None:
+    hand = Hand().bound()
+    hand.session.send("bob", b"hi", now=0.0)
+    hand.session.logout(3.0, 4.0)
+    assert hand.session.get_timer() == 7.0
+
+
+def test_what_is_left_on_a_link_may_be_written_until_the_time_of_close() -> None:
+    hand = Hand().bound()
+    hand.session.close(3.0)
+    assert hand.session.requests() == [CloseLink(link_id=hand.link_id, flush_until=3.0)]
 
 
 # ------------------------------------------------------------------------------------------------ tokens, addresses
@@ -245,6 +297,37 @@ def test_addresses_are_tried_in_turn_with_a_pause_after_each_round() -> None:
     assert [event.retry_in for event in bed.of(LinkLost)[:4]] == [0.0, 0.5, 0.0, 1.0]
 
 
+def test_the_next_address_is_tried_at_once() -> None:
+    hand = Hand(addresses=(HERE, THERE))
+    hand.session.connect(0.0)
+    hand.session.link_lost(hand.asked(OpenLink).link_id, OSError(), 0.0)
+    assert hand.asked(OpenLink).host == THERE[0]
+
+
+def test_after_known_addresses_that_fail_the_domain_of_a_token_that_came_meanwhile_is_resolved() -> None:
+    hand = Hand(token=None, addresses=(), known_addresses=[THERE])
+    hand.session.connect(0.0)
+    fetch, link = hand.session.requests()
+    assert isinstance(fetch, FetchToken)
+    assert isinstance(link, OpenLink)
+    hand.session.link_lost(link.link_id, OSError(), 0.0)
+    hand.session.token_fetched(fetch.request_id, NEW_TOKEN, 0.1)
+    assert hand.session.requests() == []
+    assert hand.session.get_timer() == 0.5
+    hand.timer(0.5)
+    hand.asked(Resolve)
+
+
+def test_the_domain_of_an_expired_token_is_resolved_while_the_next_token_is_fetched() -> None:
+    hand = Hand(addresses=(), known_addresses=[THERE]).bound()
+    hand.say(hand.peer.kick("token-expired"))
+    hand.asked(FetchToken)
+    hand.session.link_lost(hand.link_id, None, 0.0)
+    assert hand.session.get_timer() == 0.5
+    hand.timer(0.5)
+    hand.asked(Resolve)
+
+
 @pytest.mark.parametrize("settings", [{"max_pending": 1}, {"max_pending_bytes": 1}])
 def test_a_small_outbox_does_not_get_in_the_way_of_a_login(settings: dict[str, Any]) -> None:
     assert Bed(**settings).login().session.online
@@ -302,6 +385,27 @@ def test_a_refusal_because_another_session_holds_the_resource_ends_this_one(befo
         bed.connect()
     bed.run(60.0)
     assert bed.of(Ended) == [Ended(reason=EndReason.KICKED, error_type=TAKEN_OVER, error_reason=TAKEN_OVER)]
+
+
+@pytest.mark.parametrize(("reason", "next_step"), [("token-expired", "FetchToken"), ("overloaded", None)])
+def test_a_refusal_that_comes_while_online_ends_that(reason: str, next_step: str | None) -> None:
+    hand = Hand().bound()
+    assert hand.say(hand.peer.bind_answer(False, reason, "why")) == [
+        Offline(error_type=reason, error_reason="why"),
+        LoginRefused(error_type=reason, error_reason="why", error_desc=""),
+    ]
+    assert hand.session.state is SessionState.OFFLINE
+    assert kinds(hand.session.requests()) == ([next_step] if next_step else [])
+
+
+def test_a_kick_over_a_token_that_was_refused_already_does_not_delay_the_next_login() -> None:
+    hand = Hand().ready()
+    hand.frames()
+    hand.say(hand.peer.bind_answer(False, "token-expired"))
+    fetch = hand.asked(FetchToken)
+    assert hand.say(hand.peer.kick("token-expired")) == []
+    hand.session.token_fetched(fetch.request_id, NEW_TOKEN, 0.0)
+    assert hand.commands() == ["BIND"]
 
 
 # ------------------------------------------------------------------------------------------------------------ kicks
@@ -390,6 +494,20 @@ def test_a_bind_that_a_late_kick_crossed_is_not_waited_for_on_the_next_link() ->
     hand.timer(1.5)
     hand.ready()
     assert hand.commands() == ["BIND"]
+
+
+def test_a_kick_on_the_next_link_is_about_the_token_that_was_bound_there() -> None:
+    hand = Hand().bound()
+    hand.say(hand.peer.kick("token-expired"))
+    fetch = hand.asked(FetchToken)
+    hand.session.link_lost(hand.link_id, None, 0.0)
+    hand.session.token_fetched(fetch.request_id, NEW_TOKEN, 0.0)
+    hand.timer(0.5)
+    hand.ready()
+    assert hand.commands() == ["BIND"]
+    hand.say(hand.peer.kick("token-expired"))
+    hand.timer(0.55)
+    hand.asked(FetchToken)
 
 
 def test_a_second_kick_about_a_token_that_is_being_replaced_asks_for_no_other() -> None:
@@ -486,7 +604,10 @@ def test_a_link_lost_at_any_stage_is_told_and_replaced(stage: str, error: Any, p
 def test_a_connection_that_is_not_made_in_time_is_given_up() -> None:
     bed = Bed(connect_timeout=3.0)
     bed.network.black_hole(*HERE)
-    bed.connect(3.0)
+    bed.connect(2.9)
+    bed.session.handle_timer(bed.now)  # nothing is due
+    assert bed.session.events() == []
+    bed.run(0.1)
     [lost] = bed.of(LinkLost)
     assert lost.problem == "no connection within 3 s (connect_timeout)"
     bed.network.restore(*HERE)
@@ -548,9 +669,26 @@ def test_what_belongs_to_an_old_link_is_ignored() -> None:
 @pytest.mark.parametrize("drain", [-1.0, float("nan"), 1e12, "1"])
 def test_a_drain_that_is_no_time_is_refused(drain: Any) -> None:
     hand = Hand().bound()
-    with pytest.raises(LocalProtocolError, match="expected seconds from 0"):
+    with pytest.raises(LocalProtocolError, match="expected seconds from 0") as caught:
         hand.session.logout(0.0, drain)
+    assert caught.value.where == "drain"
     assert hand.session.online
+
+
+def test_without_a_drain_a_logout_does_not_wait_for_verdicts() -> None:
+    hand = Hand().bound()
+    hand.session.send("bob", b"hi", now=0.0)
+    assert len(hand.frames()) == 1
+    hand.session.logout(0.0)
+    assert hand.commands() == ["UBND"]
+
+
+def test_a_session_that_never_connected_has_no_drain() -> None:
+    hand = Hand()
+    hand.session.send("bob", b"hi", now=0.0)
+    hand.session.logout(0.0, 5.0)
+    assert kinds(hand.session.events()) == ["Failed", "Ended"]
+    assert hand.session.requests() == []
 
 
 def test_logout_says_so_and_ends_when_it_was_answered() -> None:

@@ -28,6 +28,7 @@ from mimc_proto.packets import OnlineMessage, User
 pytestmark = pytest.mark.anyio
 
 PEM = Path(__file__).parents[1] / "transports" / "loopback.pem"
+OTHER = PEM.with_name("other.pem")
 ANY = Address("127.0.0.1", 0)
 TRUST = ssl.create_default_context(cafile=str(PEM))
 PAYLOAD = b"hello"
@@ -48,6 +49,13 @@ async def serving(wanted: Settings, **options: Any) -> AsyncIterator[tuple[Serve
     """A server, and an application of it."""
     async with asyncio.timeout(TIMEOUT), Server(wanted, **options) as server:
         yield server, await server.add_application("com.example")
+
+
+def certificate(file: Path) -> str:
+    """The one in a file that has its key as well."""
+    text = file.read_text()
+    end = "-----END CERTIFICATE-----\n"
+    return text[text.index("-----BEGIN CERT") : text.index(end) + len(end)]
 
 
 def tokens(server: Server, keys: ApplicationKeys, account: str = "alice") -> Callable[[], Awaitable[str]]:
@@ -100,6 +108,37 @@ async def test_users_log_in_at_every_kind_of_address() -> None:
                 async for message in alice:
                     assert message.payload == PAYLOAD
                     break
+
+
+async def test_a_certificate_that_was_renewed_is_that_of_the_next_handshake(tmp_path: Path) -> None:
+    file = tmp_path / "cert.pem"
+    file.write_bytes(PEM.read_bytes())
+    listen = Listen(tcp=(), tls=(ANY,), websocket=(), websocket_tls=(ANY,), http=(), https=(ANY,))
+    async with serving(settings(listen=listen, tls=Tls(certificate=file))) as (server, _):
+
+        async def shown() -> set[str]:
+            """By all addresses, to clients that name the server and to those that do not."""
+            return {
+                await asyncio.to_thread(ssl.get_server_certificate, (host, address.port), timeout=TIMEOUT)
+                for address in server.addresses.all
+                for host in ("127.0.0.1", "localhost")
+            }
+
+        old, new = certificate(PEM), certificate(OTHER)
+        assert await shown() == {old}
+        file.write_bytes(OTHER.read_bytes())
+        assert await shown() == {old}
+        server.renew_certificates()
+        assert await shown() == {new}
+        file.write_text("half of one")
+        with pytest.raises(SettingsError, match=r"^tls\.certificate: expected a certificate and its private key"):
+            server.renew_certificates()
+        assert await shown() == {new}
+
+
+async def test_without_tls_there_is_no_certificate_to_renew() -> None:
+    async with serving(settings()) as (server, _):
+        server.renew_certificates()
 
 
 async def test_the_resolver_tells_where_it_listens_or_what_it_is_told_to() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 
 from mimc_server.observing import logging_to, tell
 from mimc_server.server import Server
-from mimc_server.settings import Admin, Settings
+from mimc_server.settings import Admin, Settings, SettingsError
 
 from .developing import development_application
 from .pasting import instructions
@@ -40,8 +40,8 @@ def run(main: Coroutine[object, object, None]) -> None:
 async def serve(settings: Settings, say: Callable[[str], None], *, development: bool) -> None:
     """Serve until SIGINT or SIGTERM; a second one does not let connections take what waits for them.
 
-    With ``development`` there is an application, and ``say`` gets what to paste into clients of it. Raises what
-    entering a `Server` raises.
+    With ``development`` there is an application, and ``say`` gets what to paste into clients of it. SIGHUP has the
+    certificate read again, where there is one. Raises what entering a `Server` raises.
     """
     with logging_to(sys.stderr, settings.log):
         allow_descriptors()
@@ -92,6 +92,15 @@ def how_to_add(settings: Settings) -> str:
     return f"make one: mimc admin {shlex.join(map(str, where))} applications add PACKAGE"
 
 
+def _renew(server: Server) -> None:
+    try:
+        server.renew_certificates()
+    except SettingsError as error:
+        tell(logging.ERROR, "certificate-kept", error=str(error))
+    else:
+        tell(logging.INFO, "certificate-renewed", file=server.settings.tls.certificate)
+
+
 @contextlib.contextmanager
 def _ended_by_signals(server: Server) -> Iterator[asyncio.Event]:
     """Set at Ctrl-C, or by whoever stops services; at the next one the server is in a hurry."""
@@ -102,10 +111,13 @@ def _ended_by_signals(server: Server) -> Iterator[asyncio.Event]:
             server.hurry()
         ended.set()
 
+    handlers: dict[int, Callable[[], None]] = dict.fromkeys(SIGNALS, signalled)
+    if sys.platform != "win32" and server.settings.listen.encrypted:
+        handlers[signal.SIGHUP] = lambda: _renew(server)
     added = []
     with contextlib.suppress(NotImplementedError):  # on Windows Ctrl-C cancels this task instead
-        for number in SIGNALS:
-            loop.add_signal_handler(number, signalled)
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
             added.append(number)
     try:
         yield ended

@@ -1,7 +1,7 @@
 """What can be set: in a TOML file, by environment variables, by options; docs/reference/configuration.md lists it."""
 
 from .addresses import Address, parse_address
-from .certificates import tls_context
+from .certificates import Certificates
 from .errors import SettingsError
 from .loading import Loaded, load_settings
 from .model import Admin, Http, Listen, Log, Metrics, Public, Settings, Tls, Tokens
@@ -10,6 +10,7 @@ from .printing import as_toml
 __all__ = [
     "Address",
     "Admin",
+    "Certificates",
     "Http",
     "Listen",
     "Loaded",
@@ -23,5 +24,4 @@ __all__ = [
     "as_toml",
     "load_settings",
     "parse_address",
-    "tls_context",
 ]

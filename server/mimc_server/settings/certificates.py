@@ -8,10 +8,29 @@ from pathlib import Path
 from .errors import SettingsError
 from .model import Tls
 
-__all__ = ["tls_context"]
+__all__ = ["Certificates"]
 
 
-def tls_context(tls: Tls) -> ssl.SSLContext:
+class Certificates:
+    """What listens inside TLS, with a certificate that can be renewed while it does. Raises `SettingsError` if the
+    files cannot be used."""
+
+    def __init__(self, tls: Tls) -> None:
+        self._tls = tls
+        self._newest = self.context = _context(tls)
+        self.context.sni_callback = self._choose
+
+    def renew(self) -> None:
+        """Read the files again, for all handshakes from now on. Raises `SettingsError` if they cannot be used; then
+        nothing has changed."""
+        self._newest = _context(self._tls)
+
+    def _choose(self, connection: ssl.SSLSocket | ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
+        """OpenSSL asks with every handshake, whether the client names the server or not."""
+        connection.context = self._newest
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
     """What listens inside TLS (1.2 or newer). Raises `SettingsError` if the files cannot be used."""
     if tls.certificate is None:
         raise SettingsError("expected a certificate, got none", key="tls.certificate")

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mimc_server.settings import SettingsError, Tls, tls_context
+from mimc_server.settings import Certificates, SettingsError, Tls
 from pydantic import SecretStr
 
 FOLDER = Path(__file__).parents[2] / "transports"
@@ -17,7 +17,7 @@ BOTH = FOLDER / "loopback.pem"
 
 def refusal(tls: Tls) -> str:
     with pytest.raises(SettingsError) as caught:
-        tls_context(tls)
+        Certificates(tls)
     return str(caught.value)
 
 
@@ -31,7 +31,7 @@ def parts(path: Path) -> tuple[str, str]:
 
 
 def test_a_file_may_have_certificate_and_key() -> None:
-    context = tls_context(Tls(certificate=BOTH))
+    context = Certificates(Tls(certificate=BOTH)).context
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
 
 
@@ -39,7 +39,7 @@ def test_certificate_and_key_may_be_in_two_files(tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     for path, content in zip((certificate, key), parts(BOTH), strict=True):
         path.write_text(content)
-    tls_context(Tls(certificate=certificate, key=key))
+    Certificates(Tls(certificate=certificate, key=key))
 
 
 def test_without_a_certificate_there_is_no_tls() -> None:
@@ -81,7 +81,7 @@ def locked(tmp_path: Path) -> Tls:
 
 
 def test_an_encrypted_key_needs_its_password(locked: Tls) -> None:
-    tls_context(locked.model_copy(update={"password": SecretStr("sesame")}))
+    Certificates(locked.model_copy(update={"password": SecretStr("sesame")}))
     for password in (None, SecretStr("an0ther")):
         said = refusal(locked.model_copy(update={"password": password}))
         assert said.startswith("tls.password: expected the password of the private key, got none or another one: ")
