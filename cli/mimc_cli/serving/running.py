@@ -32,7 +32,7 @@ NO_APPLICATION = "nobody can log in without an application"
 
 
 def run(main: Coroutine[object, object, None]) -> None:
-    """On a loop of uvloop, where there is one: acknowledgements come several times as soon from it under load."""
+    """On a loop of uvloop, where there is one: it needs less CPU for a message than asyncio's own."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main)
 
