@@ -388,6 +388,45 @@ def test_a_broken_item_of_a_list_is_the_same_bad_packet(item: bytes) -> None:
     assert [type(inner) for inner in body.packets] == [Packet, BadPacket, Packet]
 
 
+# ------------------------------------------------------------------------------------------------- without the schema
+
+
+@pytest.fixture
+def without_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is left to the schema fails; no user or group is known yet."""
+
+    def left_to_the_schema(data: bytes) -> None:
+        pytest.fail(f"{data!r} was left to the schema")
+
+    for cls, name in ((Packet, "decode"), (Packet, "decode_request"), (User, "decode")):
+        monkeypatch.setattr(cls, name, left_to_the_schema)
+    for name in ("_users", "_groups"):
+        monkeypatch.setattr(fast, name, {})
+
+
+FROM_CLIENTS = [
+    packet(P2P),
+    packet(P2P.replace(is_store=None, biz_type=None)),
+    packet(P2T),
+    packet(RECEIPT),
+    Packet(packet_id="p", package="app", body=P2P),
+    packet(P2P.replace(payload=MARKED.encode()[:1]), sequence=MARKED.encode()[0]),
+]
+FROM_SERVERS = [*FROM_CLIENTS, packet(ACK), packet(LIST), packet(LIST.replace(status=None)), packet(PacketList())]
+
+
+@pytest.mark.usefixtures("without_schema")
+@pytest.mark.parametrize("record", FROM_SERVERS, ids=lambda record: repr(record)[:60])
+def test_plain_packets_need_no_schema(record: Packet) -> None:
+    assert decode_packet(record.encode()) == record
+
+
+@pytest.mark.usefixtures("without_schema")
+@pytest.mark.parametrize("record", FROM_CLIENTS, ids=lambda record: repr(record)[:60])
+def test_plain_requests_need_no_schema(record: Packet) -> None:
+    assert decode_request(record.encode()) == record
+
+
 # -------------------------------------------------------------------------------------------------------- who is known
 
 
@@ -397,6 +436,15 @@ def test_more_users_and_groups_than_are_remembered_are_read_all_the_same(monkeyp
         to_user = packet(P2P.replace(recipient=User(uuid=n)))
         to_group = packet(P2T.replace(recipient=Group(topic_id=n)))
         assert (decode_packet(to_user.encode()), decode_packet(to_group.encode())) == (to_user, to_group)
+
+
+@pytest.mark.parametrize("body", [P2P, P2T], ids=lambda body: type(body).__name__)
+def test_messages_between_the_same_share_what_tells_who_they_are(body: P2PMessage | P2TMessage) -> None:
+    first, second = (decode_packet(packet(body, sequence=sequence).encode()).body for sequence in (7, 8))
+    assert isinstance(first, (P2PMessage, P2TMessage))
+    assert isinstance(second, (P2PMessage, P2TMessage))
+    assert first.sender is second.sender
+    assert first.recipient is second.recipient
 
 
 def test_users_and_groups_are_not_remembered_without_end() -> None:
@@ -497,8 +545,10 @@ def test_an_ack_that_says_what_stands_for_absence_inside_is_read_as_it_is(ack: P
     assert (decoded.body if isinstance(decoded, Packet) else decoded) == ack
 
 
-def test_a_usual_ack_comes_without_its_envelope() -> None:
-    assert decode_push(packet(ACK).encode()) == ACK
+@pytest.mark.parametrize("sequence", [7, MARKED.encode()[0]], ids=["plain", "a byte of the mark"])
+def test_a_usual_ack_comes_without_its_envelope(sequence: int) -> None:
+    ack = ACK.replace(sequence=sequence)
+    assert decode_push(packet(ack).encode()) == ack
 
 
 @pytest.mark.parametrize("body", [P2P, P2T, LIST], ids=lambda body: type(body).__name__)

@@ -28,7 +28,7 @@ from mimc_proto.packets import (
     User,
     WireRecord,
 )
-from mimc_proto.packets.wire import LENGTH
+from mimc_proto.packets.wire import LENGTH, VARINT
 
 ALICE, BOB = User(account="a"), User(account="b")
 ALICE_HEX, BOB_HEX = "120161", "120162"
@@ -159,6 +159,11 @@ def test_the_statuses_of_a_list_are_those_of_protobuf() -> None:
 
 def test_a_sequence_ack_of_c_sharp_has_no_app_id() -> None:
     assert SequenceAck.decode(bytes.fromhex("0801 120172 1802")) == SequenceAck(uuid=1, resource="r", sequence=2)
+
+
+@pytest.mark.parametrize("status", list(ListStatus))
+def test_the_status_of_a_list_is_a_member(status: ListStatus) -> None:
+    assert PacketList.decode(encode_field(5, VARINT, status)).status is status
 
 
 def test_a_list_without_a_status_has_none() -> None:

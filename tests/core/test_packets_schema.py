@@ -22,6 +22,7 @@ from support.strategies import (
     wire_records,
 )
 
+from mimc_proto import pb
 from mimc_proto.errors import LocalProtocolError, PacketError
 from mimc_proto.packets import (
     Bind,
@@ -271,8 +272,17 @@ def test_a_known_enum_number_wins_over_an_unknown_one() -> None:
     assert header.dir_flag is Direction.CS_REQ
 
 
-def test_a_required_enum_may_be_unknown() -> None:
-    assert PacketList.decode(bytes.fromhex("2863")).status == 99
+class Status(WireRecord, message=pb.MIMCPacketList, enums={"status": ListStatus}):
+    """No record of MIMC requires an enum."""
+
+    __slots__ = ()
+    status: ListStatus | int
+    unknown: bytes = b""
+
+
+def test_a_required_enum_may_be_unknown_but_has_to_come() -> None:
+    assert Status.decode(bytes.fromhex("2863")) == Status(status=99)
+    assert str(packet_error(Status, b"")) == "MIMCPacketList.status: expected this required field, got none"
 
 
 @pytest.mark.parametrize("value", [1 << 31, -(1 << 31) - 1, 1 << 40, 1.0, "CS_REQ", b"\2", [2]], ids=repr)
@@ -315,8 +325,10 @@ def test_unknown_fields_of_nested_messages_stay_where_they_were() -> None:
     assert P2PMessage.decode(message.encode()) == message
 
 
-def test_a_known_field_of_another_wire_type_is_an_unknown_one() -> None:
-    assert Header.decode(bytes.fromhex("0a0161 2a0141")) == Header(cmd="A", unknown=bytes.fromhex("0a0161"))
+@pytest.mark.parametrize("field", ["0a0161", "1807"], ids=["a text for a number", "a number for a text"])
+def test_a_known_field_of_another_wire_type_is_an_unknown_one(field: str) -> None:
+    unknown = bytes.fromhex(field)
+    assert Header.decode(unknown + bytes.fromhex("2a0141")) == Header(cmd="A", unknown=unknown)
 
 
 @pytest.mark.parametrize("field", ["420161", "4563000000"], ids=["length-delimited", "32-bit"])
@@ -339,7 +351,7 @@ WRONG: dict[int, list[Any]] = {
     UINT64: [1 << 64, -1, "5", 1.5, b"5"],
     INT32: [1 << 31, -(1 << 31) - 1, "5", 1.5, b"5"],
     UINT32: [1 << 32, -1, "5", 1.5, b"5"],
-    BOOL: ["yes", 2, b"1"],
+    BOOL: ["yes", 2, 1 << 64, b"1"],
     STRING: [5, b"bytes", "\ud800", ["text"]],
     BYTES: ["text", 5, bytearray(b"bytes"), ["bytes"]],
     MESSAGE: ["text", 5, b"", {}, Kick()],
@@ -543,6 +555,10 @@ def test_a_bad_packet_inside_a_list_has_no_header_of_its_own() -> None:
     assert BadPacket(error=PacketError("broken"), inside_list=True).header_id == ""
 
 
+def test_a_bad_packet_is_a_whole_one_unless_a_list_says_so() -> None:
+    assert BadPacket(error=PacketError("broken")).inside_list is False
+
+
 def test_a_bad_packet_cannot_be_encoded() -> None:
     error = local_error(PacketList(packets=(BadPacket(error=PacketError("broken")),)))
     assert error.where == "PacketList.packets"
@@ -600,5 +616,5 @@ def test_unknown_fields_can_be_dropped_at_every_depth() -> None:
 def test_a_field_that_comes_too_often_is_refused() -> None:
     group = encode_field(1, LENGTH, b"")
     assert len(UcPing.decode(group * 4096).groups) == 4096
-    with pytest.raises(PacketError, match="expected at most 4096 of these, got 4097"):
+    with pytest.raises(PacketError, match=r"^UCPing\.group: expected at most 4096 of these, got 4097"):
         UcPing.decode(group * 4097)

@@ -166,6 +166,7 @@ def test_the_fields_of_a_message_are_all_walked_and_cover_it(parts: list[bytes])
         ("0e", "byte 0: expected a wire type of 0 to 5, got 6 in field 1"),
         ("0f", "byte 0: expected a wire type of 0 to 5, got 7 in field 1"),
         ("0c", "byte 0: field 1 ends a group that was not begun"),
+        ("0801 0c", "byte 2: field 1 ends a group that was not begun"),
         ("0b", "byte 1: group 1 is cut off by the end of the message"),
         ("0b13", "byte 2: group 2 is cut off by the end of the message"),
         ("0b14", "byte 1: field 2 ends another group than the one begun"),
@@ -311,6 +312,6 @@ def test_text_in_utf_8_has_no_fault(text: str) -> None:
 
 @pytest.mark.parametrize(("value", "offset"), [(b"\xff", 0), (b"ab\xc3", 2), (b"a\xed\xa0\x80", 1), (b"\xc0\x80", 0)])
 def test_text_that_is_no_utf_8_has_a_fault_at_its_first_bad_byte(value: bytes, offset: int) -> None:
-    found = text_fault(value, "it", 10)
-    assert found is not None
-    assert (found.where, found.offset) == ("it", 10 + offset)
+    for found, base in ((text_fault(value, "it"), 0), (text_fault(value, "it", 10), 10)):
+        assert found is not None
+        assert (found.where, found.offset) == ("it", base + offset)

@@ -293,7 +293,7 @@ def _group_of(group: Group, unlimited: bool) -> GroupRow:
             unlimited=unlimited,
             owner=group.owner,
             name=group.name,
-            size=len(group.members),
+            size=group.size,
         )
     )
 

@@ -212,7 +212,8 @@ class Acknowledgement(Record):
 
 
 class Group(Record):
-    """A group; ``members`` begins with the owner. Unlimited groups have the same fields."""
+    """A group. ``size`` counts its members, the owner among them; ``members`` of a normal group begin with the owner,
+    and of an unlimited one, where they may be a million, `Store.members` reads some."""
 
     __slots__ = ()
     topic_id: int
@@ -221,6 +222,7 @@ class Group(Record):
     name: str
     bulletin: str = ""
     extra: str = ""
+    size: int = 0
     members: tuple[Member, ...] = ()
 
 
@@ -463,8 +465,8 @@ class Store(Protocol):
         """Change what is not None; an unknown group refuses, and an owner who is not a member."""
         ...
 
-    def dismiss_group(self, topic_id: int, *, unlimited: bool) -> list[Member]:
-        """Remove a group; its last members. What members have not read yet stays in their inboxes."""
+    def dismiss_group(self, topic_id: int, *, unlimited: bool) -> bool:
+        """Remove a group; whether there was one. What members have not read yet stays in their inboxes."""
         ...
 
     def block_in_group(self, topic_id: int, uuid: int) -> None:

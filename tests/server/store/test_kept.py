@@ -58,7 +58,7 @@ def test_users_are_listed_by_their_uuids_in_pages(bed: Bed) -> None:
 
 def test_members_are_listed_by_their_uuids_in_pages(bed: Bed) -> None:
     group = bed.group("carol", "alice", "bob", unlimited=True)
-    made = sorted(group.members)
+    made = sorted(bed.user(account) for account in ("carol", "alice", "bob"))
     assert bed.store.members(group.topic_id, 0, 2, unlimited=True) == made[:2]
     assert bed.store.members(group.topic_id, made[1].uuid, 9, unlimited=True) == made[2:]
     assert bed.store.members(group.topic_id, 0, 9, unlimited=False) == []

@@ -17,10 +17,22 @@ FIRST_TOPIC = 2_135_000_000_000_000
 class GroupState:
     """All that is kept of a group. Members are in the order in which they joined."""
 
-    __slots__ = ("_record", "blocked", "bulletin", "extra", "last_index", "members", "name", "owner", "topic_id")
+    __slots__ = (
+        "_record",
+        "blocked",
+        "bulletin",
+        "extra",
+        "last_index",
+        "members",
+        "name",
+        "owner",
+        "topic_id",
+        "unlimited",
+    )
 
-    def __init__(self, topic_id: int, owner: User, name: str, extra: str) -> None:
+    def __init__(self, topic_id: int, unlimited: bool, owner: User, name: str, extra: str) -> None:
         self.topic_id = topic_id
+        self.unlimited = unlimited
         self.owner = owner
         self.name = name
         self.bulletin = ""
@@ -38,6 +50,7 @@ class GroupState:
         """As the contract shows it, the owner first."""
         if self._record is None:
             others = (user.member for user in self.members.values() if user is not self.owner)
+            members = () if self.unlimited else (self.owner.member, *others)
             self._record = Group(
                 topic_id=self.topic_id,
                 app_id=self.owner.app_id,
@@ -45,7 +58,8 @@ class GroupState:
                 name=self.name,
                 bulletin=self.bulletin,
                 extra=self.extra,
-                members=(self.owner.member, *others),
+                size=len(self.members),
+                members=members,
             )
         return self._record
 
@@ -66,7 +80,7 @@ class Groups(Users):
         founder = self._users.get(owner)
         if founder is None or founder.app_id != app_id:
             return _no_user(owner)
-        group = GroupState(self._next_topic, founder, name, extra)
+        group = GroupState(self._next_topic, unlimited, founder, name, extra)
         refused = self._join(group, dict.fromkeys((owner, *members)), unlimited)
         if refused:
             return refused
@@ -151,13 +165,13 @@ class Groups(Users):
         group.changed()
         return None
 
-    def dismiss_group(self, topic_id: int, *, unlimited: bool) -> list[Member]:
+    def dismiss_group(self, topic_id: int, *, unlimited: bool) -> bool:
         group = self._groups[unlimited].pop(topic_id, None)
         if group is None:
-            return []
+            return False
         for user in group.members.values():
             del user.groups[topic_id]
-        return list(group.record().members)
+        return True
 
     def block_in_group(self, topic_id: int, uuid: int) -> None:
         group = self._group_of_either_kind(topic_id)

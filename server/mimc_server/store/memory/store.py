@@ -18,7 +18,6 @@ from ..contract import (
     HistoryMessage,
     InboxPage,
     Kind,
-    Member,
     NewMessage,
     Refused,
     Statistics,
@@ -87,7 +86,7 @@ class MemoryStore(Sessions):
 
     # ---- groups
 
-    def dismiss_group(self, topic_id: int, *, unlimited: bool) -> list[Member]:
+    def dismiss_group(self, topic_id: int, *, unlimited: bool) -> bool:
         history = self._histories.pop((topic_id,), None)
         if history is not None:
             self._log.forget_history(history)

@@ -174,16 +174,14 @@ class Groups(Users):
             del self._topics[topic_id]
             return None
 
-    def dismiss_group(self, topic_id: int, *, unlimited: bool) -> list[Member]:
+    def dismiss_group(self, topic_id: int, *, unlimited: bool) -> bool:
         with self._writing():
-            topic = self._topic(topic_id, unlimited)
-            if topic is None:
-                return []
-            last = list(self._record(topic).members)
+            if self._topic(topic_id, unlimited) is None:
+                return False
             for table in ("topic", "member", "topic_block"):
                 self._connection.execute(f"DELETE FROM {table} WHERE topic_id = ?", (topic_id,))
             del self._topics[topic_id]
-            return last
+            return True
 
     def block_in_group(self, topic_id: int, uuid: int) -> None:
         with self._writing():
@@ -234,10 +232,13 @@ class Groups(Users):
 
     def _record(self, topic: Topic) -> Group:
         """As the contract shows it, the owner first."""
-        query = "SELECT user.uuid, account FROM member JOIN user USING (uuid) WHERE topic_id = ? ORDER BY joined"
-        rows = self._connection.execute(query, (topic.topic_id,)).fetchall()
-        members = [Member(uuid=uuid, account=account) for uuid, account in rows]
         owner = self._known(topic.owner).member
+        members: tuple[Member, ...] = ()
+        if not topic.unlimited:
+            query = "SELECT user.uuid, account FROM member JOIN user USING (uuid) WHERE topic_id = ? ORDER BY joined"
+            rows = self._connection.execute(query, (topic.topic_id,)).fetchall()
+            others = (Member(uuid=uuid, account=account) for uuid, account in rows if uuid != topic.owner)
+            members = (owner, *others)
         return Group(
             topic_id=topic.topic_id,
             app_id=topic.app_id,
@@ -245,7 +246,8 @@ class Groups(Users):
             name=topic.name,
             bulletin=topic.bulletin,
             extra=topic.extra,
-            members=(owner, *(member for member in members if member.uuid != topic.owner)),
+            size=topic.size,
+            members=members,
         )
 
     def _check_users(self, app_id: int, uuids: Iterable[int]) -> Refused | None:

@@ -76,10 +76,10 @@ class SqliteStore(Appending):
             biz_type=biz_type,
         )
 
-    def dismiss_group(self, topic_id: int, *, unlimited: bool) -> list[Member]:
+    def dismiss_group(self, topic_id: int, *, unlimited: bool) -> bool:
         with self._writing():
-            last = super().dismiss_group(topic_id, unlimited=unlimited)
-            if last:
+            dismissed = super().dismiss_group(topic_id, unlimited=unlimited)
+            if dismissed:
                 kind = Kind.UNLIMITED if unlimited else Kind.P2T
                 of_group = "conversation IN (SELECT id FROM conversation WHERE one = ? AND other = 0 AND kind = ?)"
                 self._connection.execute(f"UPDATE message SET kept = 0 WHERE kept = 1 AND {of_group}", (topic_id, kind))
@@ -87,7 +87,7 @@ class SqliteStore(Appending):
                 query = f"SELECT id FROM message WHERE kept = 0 AND {of_group} AND NOT {placed}"
                 over = self._connection.execute(query, (topic_id, kind)).fetchall()
                 self._delete_messages(number for (number,) in over)
-            return last
+            return dismissed
 
     # ---- the whole
 
