@@ -23,6 +23,9 @@ __all__ = ["Login"]
 TRY_AGAIN = "try-again"
 """Any reason that no client knows: they all log in again after a while (wire.md section 3)."""
 
+RELEASED_AT_ONCE = 100
+"""Releases that a sweep tries again: while the store fails each is told of."""
+
 _BINDING = (ServerState.BINDING, ServerState.REBINDING)
 
 
@@ -44,6 +47,7 @@ class Login:
         self._left = left
         self._displaced: dict[Key, set[int]] = {}  # links that were displaced and live
         self._elsewhere: dict[Key, int] = {}  # epoch of the winner on another node, while there are such links
+        self._unreleased: dict[Key, int] = {}  # epochs of sessions that ended, and the store could not take note
 
     # -------------------------------------------------------------------------------------------------------- BIND
 
@@ -254,12 +258,26 @@ class Login:
 
     def _release(self, key: Key, epoch: int, previous_node: str) -> None:
         core = self._core
-        core.ask(
-            Release(request_id=core.next_id(), uuid=key[0], resource=key[1], epoch=epoch),
-            lambda answer: core.failed("release", answer),
-        )
+        self._ask_release(key, epoch)
         if previous_node not in ("", core.node):
             core.tell(SessionEnded(node=previous_node, uuid=key[0], resource=key[1], epoch=epoch))
+
+    def _ask_release(self, key: Key, epoch: int) -> None:
+        core = self._core
+        core.ask(
+            Release(request_id=core.next_id(), uuid=key[0], resource=key[1], epoch=epoch),
+            lambda answer: self._released(key, epoch, answer),
+        )
+
+    def _released(self, key: Key, epoch: int, answer: StoreError | None) -> None:
+        if self._core.failed("release", answer):
+            self._unreleased[key] = max(epoch, self._unreleased.get(key, 0))
+
+    def retry(self) -> None:
+        """The sweep: some of the releases that the store did not take may go again. One that is older than the session
+        there is now releases nothing."""
+        for key in list(self._unreleased)[:RELEASED_AT_ONCE]:
+            self._ask_release(key, self._unreleased.pop(key))
 
     # ---------------------------------------------------------------------------------------------------- takeover
 

@@ -55,6 +55,7 @@ class Upkeep:
 
     def _sweep_due(self) -> None:
         self._sending.retry()
+        self._login.retry()
         sessions = list(self._core.sessions.values())
         self._sweep_next([sessions[at : at + SWEPT_AT_ONCE] for at in range(0, len(sessions), SWEPT_AT_ONCE)])
 

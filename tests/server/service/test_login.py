@@ -18,6 +18,7 @@ from mimc_server.service import (
     SessionInfo,
     StoreFailed,
 )
+from mimc_server.service import login as login_module
 from mimc_server.tokens import TokenIssuer
 from support.service_bed import APP, PACKAGE, Client, Town
 
@@ -276,12 +277,48 @@ def test_a_bind_whose_logout_came_in_the_same_read_is_not_decided() -> None:
     assert town.node.service.sessions() == []
 
 
-def test_a_store_that_cannot_release_a_session_is_told_of() -> None:
+def test_what_the_store_cannot_release_is_told_of_and_tried_again_with_the_sweep() -> None:
     town = Town()
     alice = town.login("alice")
     town.node.failing = (Release,)
     alice.drop()
     assert [event.what for event in town.node.said(StoreFailed)] == ["release"]
+    town.run_for(5.0)
+    assert [event.what for event in town.node.said(StoreFailed)] == ["release"] * 2
+    town.node.failing = ()
+    town.run_for(5.0)
+    assert len(town.node.said(StoreFailed)) == 2
+    assert town.store.claim(alice.uuid, "pc", "elsewhere", town.wall_ms).previous_node == ""
+
+
+def test_a_release_that_is_tried_again_leaves_who_has_logged_in_meanwhile() -> None:
+    town = Town()
+    alice = town.login("alice")
+    town.node.failing = (Release,)
+    alice.drop()
+    town.node.failing = ()
+    again = town.login("alice")
+    town.run_for(10.0)
+    bob = town.login("bob")
+    bob.send("alice", b"hi")
+    assert again.payloads == [b"hi"]
+    assert again.online
+
+
+def test_releases_that_fail_are_tried_again_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login_module, "RELEASED_AT_ONCE", 2)
+    town = Town()
+    users = [town.login(account) for account in ("alice", "bob", "carol")]
+    town.node.failing = (Release,)
+    for user in users:
+        user.drop()
+    assert len(town.node.said(StoreFailed)) == 3
+    town.run_for(5.0)
+    assert len(town.node.said(StoreFailed)) == 3 + 2
+    town.node.failing = ()
+    town.run_for(10.0)
+    claims = [town.store.claim(user.uuid, "pc", "elsewhere", town.wall_ms) for user in users]
+    assert [claim.previous_node for claim in claims] == ["", "", ""]
 
 
 def test_a_token_that_expires_while_online_kicks_so_that_a_new_one_is_fetched() -> None:
