@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -93,8 +94,10 @@ def serve(file: Path | None, development: bool, others: tuple[str, ...], print_c
     HOST:PORT may be given several times, or once and empty for none; port 0 takes a free one.
 
     It ends at SIGINT (Ctrl-C) or SIGTERM, once connections have taken what waits for them; at the second one at once.
+    At SIGHUP it reads the certificate again.
     Exit status: 0 after a signal, 1 if it cannot serve, 2 if a setting is wrong.
     """
+    _ignore_hangups()
     try:
         from mimc_server.settings import SettingsError
     except ModuleNotFoundError as error:
@@ -107,6 +110,13 @@ def serve(file: Path | None, development: bool, others: tuple[str, ...], print_c
             _run(loaded, development)
     except SettingsError as error:
         _fail(error, WRONG_SETTINGS)
+
+
+def _ignore_hangups() -> None:
+    """Who has a terminal ends with it. For all others SIGHUP is about certificates, and ends them at no time, down to
+    the last moment of the process."""
+    if sys.platform != "win32" and not sys.stderr.isatty():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _load(file: Path | None, development: bool, others: tuple[str, ...], given: dict[str, Any]) -> Loaded:

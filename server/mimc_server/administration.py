@@ -173,11 +173,11 @@ class Administration:
     # --------------------------------------------------------------------------------------------------------- groups
 
     async def group(self, app_id: int, topic_id: int) -> Group | None:
-        """A group of either kind."""
+        """A group of either kind; of an unlimited one without its members (`Store.members`)."""
         return await self.perform(lambda: self._group(app_id, topic_id)[0])
 
     async def groups_of(self, app_id: int, account: str, *, unlimited: bool = False) -> list[Group]:
-        """The groups of a kind that a user is in; none of a user who is not there."""
+        """The groups of a kind that a user is in, as `group` gives them; none of a user who is not there."""
 
         def read() -> list[Group]:
             member = self.store.find_account(app_id, account)

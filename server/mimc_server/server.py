@@ -135,11 +135,15 @@ class Server(Administration):
         if self._hurry is None:
             self._hurry = asyncio.ensure_future(self._runner.close(0.0))
 
-    def renew_certificates(self) -> None:
-        """Read the files of `Settings.tls` again, for all handshakes from now on; without effect if nothing listens
-        inside TLS. Raises `SettingsError` if they cannot be used; then the certificate stays what it was."""
-        if self._certificates is not None:
-            self._certificates.renew()
+    def renew_certificates(self) -> bool:
+        """Read the files of `Settings.tls` again, for all connections from now on; whether anything listens inside TLS.
+
+        Raises `SettingsError` if they cannot be used; then the certificate stays what it was.
+        """
+        if self._certificates is None:
+            return False
+        self._certificates.renew()
+        return True
 
     def add_listener(self, listener: Listener) -> None:
         """Have something called with every event of the service from now on; it must be quick."""

@@ -470,6 +470,22 @@ def test_it_runs_on_uvloop_where_there_is_one(setup: str, loop: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGHUP")
+def test_sighup_ends_it_at_no_time() -> None:
+    command = [sys.executable, "-W", "error", "-m", "mimc_cli.main", "serve", "--memory", "--tcp", ANY, *PLAIN]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            assert "serving" in process.stderr.readline()
+            process.send_signal(signal.SIGHUP)
+            process.send_signal(signal.SIGTERM)
+            while process.poll() is None:
+                process.send_signal(signal.SIGHUP)
+            assert process.returncode == 0
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGHUP")
 def test_at_sighup_the_certificate_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "cert.pem"
     file.write_bytes(PEM.read_bytes())

@@ -41,7 +41,7 @@ async def serve(settings: Settings, say: Callable[[str], None], *, development: 
     """Serve until SIGINT or SIGTERM; a second one does not let connections take what waits for them.
 
     With ``development`` there is an application, and ``say`` gets what to paste into clients of it. SIGHUP has the
-    certificate read again, where there is one. Raises what entering a `Server` raises.
+    certificate read again, if it is ignored until then. Raises what entering a `Server` raises.
     """
     with logging_to(sys.stderr, settings.log):
         allow_descriptors()
@@ -94,11 +94,12 @@ def how_to_add(settings: Settings) -> str:
 
 def _renew(server: Server) -> None:
     try:
-        server.renew_certificates()
+        renewed = server.renew_certificates()
     except SettingsError as error:
         tell(logging.ERROR, "certificate-kept", error=str(error))
     else:
-        tell(logging.INFO, "certificate-renewed", file=server.settings.tls.certificate)
+        if renewed:
+            tell(logging.INFO, "certificate-renewed", file=server.settings.tls.certificate)
 
 
 @contextlib.contextmanager
@@ -112,8 +113,9 @@ def _ended_by_signals(server: Server) -> Iterator[asyncio.Event]:
         ended.set()
 
     handlers: dict[int, Callable[[], None]] = dict.fromkeys(SIGNALS, signalled)
-    if sys.platform != "win32" and server.settings.listen.encrypted:
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         handlers[signal.SIGHUP] = lambda: _renew(server)
+    before = {number: signal.getsignal(number) for number in handlers}
     added = []
     with contextlib.suppress(NotImplementedError):  # on Windows Ctrl-C cancels this task instead
         for number, handler in handlers.items():
@@ -124,3 +126,4 @@ def _ended_by_signals(server: Server) -> Iterator[asyncio.Event]:
     finally:
         for number in added:
             loop.remove_signal_handler(number)
+            signal.signal(number, before[number])  # the loop would make it what the system makes of it

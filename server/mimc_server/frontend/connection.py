@@ -111,6 +111,7 @@ class Connection(asyncio.Protocol, abc.ABC):
 
     def _resume(self) -> None:
         self.flush()
+        self._runner.wake()  # there may be room for what the store has
         if not self._feeding:
             self._feed()
         self._update_reading()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -75,6 +76,7 @@ class StoreThread:
     Requests that wait are performed in one transaction; answers are given when it is committed. If it fails nothing has
     happened, and each is tried by itself: one that the store cannot bear costs the others nothing but time. A `Work`
     has no transaction around it, for it may have one of its own. Every request is answered, whatever the store raises.
+    The thread, and with it the store, is there until `close` or the end of the process.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class StoreThread:
         self._idle = asyncio.Event()
         self._idle.set()
         self._started = 0.0
+        self._context = contextvars.copy_context()
         self._given: SimpleQueue[tuple[list[StoreRequest], int] | Work[Any] | None] = SimpleQueue()
         # No executor: its futures cost 20 us a commit. A daemon: who does not close it is not kept from ending
         self._thread = threading.Thread(target=self._work, name="mimc-store", daemon=True)
@@ -148,9 +151,10 @@ class StoreThread:
             while (job := self._given.get()) is not None:
                 if isinstance(job, Work):
                     job.run()
-                    tell(self._worked, job)
+                    tell(self._worked, job, context=self._context)
                 else:
-                    tell(self._performed, job[0], perform(self._store, *job))
+                    tell(self._performed, job[0], perform(self._store, *job), context=self._context)
+                del job  # what it holds is not kept until the next one comes
 
     def _worked(self, work: Work[Any]) -> None:
         self._busy = False
@@ -161,8 +165,10 @@ class StoreThread:
         self._busy = False
         seconds = self._loop.time() - self._started
         ids = [request.request_id for request in requests]
-        self._answered(list(zip(ids, answers, strict=True)))  # may ask for more, which is to be in the next group
-        self._next()
+        try:
+            self._answered(list(zip(ids, answers, strict=True)))  # may ask for more, which is to be in the next group
+        finally:
+            self._next()
         self._committed(requests, seconds)
 
 

@@ -25,8 +25,11 @@ MOST_FRAMES = 1000
 
 END_OF_REQUEST = b"\r\n\r\n"
 
-FRAME_HEADER = 14
-"""Bytes of the longest one."""
+LONGEST_HEADER, MASK = 14, 4
+"""Bytes of the header of a frame, at most, and of the mask at its end."""
+
+CONTROL = 8
+"""Opcodes from here on are no part of a message."""
 
 _silent = logging.Logger("mimc.websocket", level=logging.CRITICAL)  # the library would log what is sent
 
@@ -34,7 +37,7 @@ _silent = logging.Logger("mimc.websocket", level=logging.CRITICAL)  # the librar
 class WebSocket:
     """Messages to bytes and back. Pings and the peer's Close are answered here."""
 
-    __slots__ = ("_failed", "_frames", "_head", "_part", "_protocol", "_unparsed", "ended", "max_message", "opened")
+    __slots__ = ("_failed", "_frames", "_head", "_part", "_protocol", "_unread", "ended", "max_message", "opened")
 
     def __init__(self, max_message: int) -> None:
         self.max_message = max_message
@@ -42,7 +45,8 @@ class WebSocket:
         self._protocol = ServerProtocol(max_size=max_message, logger=_silent)
         self._head = bytearray()
         self._part = bytearray()
-        self._unparsed = self._frames = 0
+        self._frames = 0
+        self._unread = 0  # bytes of the frame that has begun
         self._failed = False
         self.opened = False
         """Whether messages can be sent."""
@@ -55,14 +59,7 @@ class WebSocket:
         if not self.opened:
             data = self._shake_hands(data)
         if data and self.opened and not self.ended:
-            self._protocol.receive_data(data)
-            self._unparsed += len(data)
-            for event in self._protocol.events_received():
-                self._unparsed = 0
-                if isinstance(event, Frame) and not self._failed:
-                    self._on_frame(event, messages)
-            if len(self._part) + self._unparsed > self.max_message + FRAME_HEADER:
-                self._fail(CloseCode.MESSAGE_TOO_BIG, f"expected a message of at most {self.max_message} bytes")
+            self._take_frames(data, messages)
         return messages
 
     def send(self, messages: Iterable[bytes]) -> None:
@@ -115,6 +112,41 @@ class WebSocket:
 
     def _reject(self, status: http.HTTPStatus, expected: str) -> None:
         self._protocol.send_response(self._protocol.reject(status, f"Expected {expected}\n"))
+
+    def _take_frames(self, data: bytes, messages: list[bytes]) -> None:
+        """Give the library no more than a frame at a time: it would answer those behind one that is refused here."""
+        at = 0
+        while at < len(data) and not self._failed:
+            too_large = not self._unread and self._begin_frame(data, at)
+            end = at + self._unread
+            piece = data[at:end]
+            self._unread -= len(piece)
+            at = end
+            self._protocol.receive_data(piece)
+            for event in self._protocol.events_received():
+                if isinstance(event, Frame):
+                    self._on_frame(event, messages)
+            if too_large:
+                self._fail(CloseCode.MESSAGE_TOO_BIG, f"expected a message of at most {self.max_message} bytes")
+
+    def _begin_frame(self, data: bytes, at: int) -> bool:
+        """A frame begins here, or goes on in its header. How much is to be read next: all of it, or of one that makes
+        its message too large (True) the header, or of a header that is not whole what there is."""
+        begun = len(self._head)
+        head = self._head + data[at : at + LONGEST_HEADER - begun]
+        size = head[1] & 0x7F if len(head) > 1 else 0
+        extended = {126: 2, 127: 8}.get(size, 0)
+        whole = 2 + extended + (MASK if len(head) > 1 and head[1] & 0x80 else 0)
+        if len(head) < whole:
+            self._head, self._unread = head, len(data) - at
+            return False
+        self._head = bytearray()
+        if extended:
+            size = int.from_bytes(head[2 : 2 + extended], "big")
+        of_message = size if head[0] & 0x0F < CONTROL else 0
+        too_large = len(self._part) + of_message > self.max_message
+        self._unread = whole - begun + (0 if too_large else size)
+        return too_large
 
     def _on_frame(self, frame: Frame, messages: list[bytes]) -> None:
         self._frames += 1

@@ -167,8 +167,8 @@ class Service:
     def data_to_send(self, link_id: int, max_bytes: int = 65536) -> list[bytes]:
         """Frames to write: `ServerConnection.data_to_send`; ``[]`` for a link that is not there.
 
-        Call it until it gives ``[]``, or the transport cannot write; look at `store_requests` afterwards, for a link
-        with room again may have the store read.
+        Call it until it gives ``[]`` or less than ``max_bytes`` (then there is no more), or the transport cannot write;
+        look at `store_requests` afterwards, for a link with room again may have the store read.
         """
         link = self._core.links.get(link_id)
         if link is None:

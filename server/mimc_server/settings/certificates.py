@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 from .errors import SettingsError
 from .model import Tls
@@ -17,17 +18,28 @@ class Certificates:
 
     def __init__(self, tls: Tls) -> None:
         self._tls = tls
-        self._newest = self.context = _context(tls)
-        self.context.sni_callback = self._choose
+        self.context = _Renewed(_context(tls))
 
     def renew(self) -> None:
-        """Read the files again, for all handshakes from now on. Raises `SettingsError` if they cannot be used; then
+        """Read the files again, for all connections from now on. Raises `SettingsError` if they cannot be used; then
         nothing has changed."""
-        self._newest = _context(self._tls)
+        self.context.newest = _context(self._tls)
 
-    def _choose(self, connection: ssl.SSLSocket | ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
-        """OpenSSL asks with every handshake, whether the client names the server or not."""
-        connection.context = self._newest
+
+class _Renewed(ssl.SSLContext):
+    """Each connection gets the newest context. (A `ssl.SSLContext.sni_callback` would change it as well, but names
+    that are no ASCII are said to standard error before it is asked, as often as any stranger likes.)"""
+
+    def __new__(cls, newest: ssl.SSLContext) -> _Renewed:
+        context = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+        context.newest = newest
+        return context
+
+    newest: ssl.SSLContext
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        """What asyncio, uvloop and uvicorn call for each connection."""
+        return self.newest.wrap_bio(*arguments, **options)
 
 
 def _context(tls: Tls) -> ssl.SSLContext:

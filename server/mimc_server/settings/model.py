@@ -108,7 +108,7 @@ class Tls(_Section):
     """The certificate of all that is inside TLS."""
 
     certificate: Annotated[MaybeFile, BESIDE] = None
-    """File in PEM: the certificate, and after it those that vouch for it. Read again only at a restart."""
+    """File in PEM: the certificate, and after it those that vouch for it. Read again at SIGHUP."""
     key: Annotated[MaybeFile, BESIDE] = None
     """File in PEM with its private key, unless that is in the file of the certificate."""
     password: MaybeSecret = None

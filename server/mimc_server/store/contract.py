@@ -220,9 +220,9 @@ class Group(Record):
     app_id: int
     owner: Member
     name: str
+    size: int
     bulletin: str = ""
     extra: str = ""
-    size: int = 0
     members: tuple[Member, ...] = ()
 
 

@@ -85,6 +85,39 @@ def test_whatever_comes_nothing_raises_and_after_the_end_nothing_comes(
         assert websocket.data_to_send() == b""
 
 
+def frame(head: int, data: bytes, masked: bool, claimed: int | None) -> bytes:
+    size = len(data) if claimed is None else claimed
+    length = (
+        bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2) if size < 1 << 16 else b"\x7f" + size.to_bytes(8)
+    )
+    return bytes([head, length[0] | masked << 7]) + length[1:] + bytes(4 * masked) + data
+
+
+frames = st.builds(
+    frame,
+    st.sampled_from([0x82, 0x02, 0x00, 0x80, 0x81, 0x88, 0x89, 0x8A, 0xC2, 0x83]),
+    st.binary(max_size=130) | st.sampled_from([b"\x03\xe8", bytes(MOST), bytes(MOST + 1)]),
+    st.sampled_from([True] * 9 + [False]),
+    st.none() | st.sampled_from([0, 125, 126, MOST, MOST + 1, 1 << 16, (1 << 63) - 1]),
+)
+TEXT = frame(0x81, b"text", True, None)
+
+
+@given(some=st.lists(frames, max_size=8), cuts=st.lists(st.integers(0, 10_000), max_size=30))
+@example(some=[TEXT, frame(0x82, b"", False, None)], cuts=[10])
+@example(some=[TEXT, frame(0x89, b"ping", True, None)], cuts=[10])
+@example(some=[TEXT, frame(0x88, b"\x03\xe8", True, None)], cuts=[10])
+@example(some=[frame(0x82, bytes(MOST + 1), True, None), TEXT], cuts=[1])
+@example(some=[frame(0xC2, b"", True, 1 << 16)], cuts=[1])
+def test_what_is_said_is_the_same_however_the_stream_is_cut(some: list[bytes], cuts: list[int]) -> None:
+    said = []
+    for parts in ([b"".join(some)], pieces(b"".join(some), cuts)):
+        websocket = shaken()
+        messages = [message for part in parts for message in websocket.receive(part)]
+        said.append((messages, websocket.data_to_send(), websocket.ended))
+    assert said[0] == said[1]
+
+
 @given(size=st.integers(MOST + 1, 1 << 62), sent=st.integers(0, 5000))
 def test_a_message_that_is_too_large_ends_it_before_it_is_there(size: int, sent: int) -> None:
     websocket = shaken()

@@ -72,6 +72,32 @@ async def test_who_does_not_read_is_not_written_to_and_not_read_until_he_does() 
         assert connection._transport.is_reading()  # type: ignore[union-attr]
 
 
+async def test_when_a_peer_reads_on_the_service_is_looked_after_for_there_is_room_again() -> None:
+    async with (
+        town() as (place, address),
+        online(place, address, "alice") as alice,
+        online(place, address, "bob") as bob,
+    ):
+        connection, looked_after = await flood(place, alice, bob), asyncio.Event()
+
+        def writable() -> list[int]:
+            """What a turn asks for."""
+            if connection._writable:
+                looked_after.set()
+            return asked()
+
+        async def read_on() -> None:
+            while True:
+                await bob.frame()
+
+        asked, place.service.writable = place.service.writable, writable  # type: ignore[method-assign]
+        bob.reader._transport.resume_reading()  # type: ignore[attr-defined]
+        reading = asyncio.create_task(read_on())
+        async with asyncio.timeout(2.0):  # sooner than the sweep
+            await looked_after.wait()
+        reading.cancel()
+
+
 async def test_a_link_that_is_to_close_does_so_when_its_peer_reads_on() -> None:
     async with (
         town() as (place, address),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import sqlite3
+import weakref
+from contextvars import ContextVar
 
 import pytest
-from mimc_server.frontend.storing import MOST_FAILURES, MOST_TOGETHER, StoreThread
+from mimc_server.frontend.storing import MOST_FAILURES, MOST_TOGETHER, StoreThread, Work
 from mimc_server.service.requests import Append, ClaimSession, StoreRequest
 from mimc_server.store import Kind, NewMessage, Stored, StoreError, UnknownUser
 from support.disks import Disk
@@ -169,3 +172,49 @@ async def test_what_is_asked_after_the_end_is_not_done(disk: Disk) -> None:
     bed.thread.ask([bed.append(b"late")])
     await asyncio.sleep(0)
     assert disk.statistics().messages == 0
+
+
+async def test_what_was_done_is_not_held_while_there_is_nothing_to_do(disk: Disk) -> None:
+    class Value:
+        pass
+
+    bed, done = Bed(disk), asyncio.get_running_loop().create_future()
+    bed.thread.ask([Work(Value, done)])
+    value = weakref.ref(await done)
+    del done
+    await bed.thread.idle()
+    for _ in range(1000):  # the thread may not have come to wait yet
+        gc.collect()
+        if value() is None:
+            break
+        await asyncio.sleep(0)
+    assert value() is None
+    await bed.thread.close()
+
+
+async def test_answers_come_in_the_context_in_which_the_thread_was_made(disk: Disk) -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="unset")
+    variable.set("set")
+    seen = []
+    thread = StoreThread(
+        disk, lambda: NOON, lambda _: seen.append(variable.get()), lambda *_: seen.append(variable.get())
+    )
+    variable.set("set later")
+    thread.ask([Bed(disk).append(b"x")])
+    await thread.close()
+    assert seen == ["set", "set"]
+
+
+async def test_who_raises_at_an_answer_keeps_nobody_else_from_his(disk: Disk) -> None:
+    bed, problems = Bed(disk), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context["exception"]))
+    error = RuntimeError("a mistake")
+
+    def answered(answers: list[tuple[int, object]]) -> None:
+        bed._answered(answers)
+        if len(bed.answers) == 1:
+            raise error
+
+    bed.thread._answered = answered
+    assert [type(answer) for answer in await bed.answers_to([bed.append(b"1")])] == [list]
+    assert problems == [error]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import shutil
 import ssl
 import subprocess
@@ -86,3 +88,31 @@ def test_an_encrypted_key_needs_its_password(locked: Tls) -> None:
         said = refusal(locked.model_copy(update={"password": password}))
         assert said.startswith("tls.password: expected the password of the private key, got none or another one: ")
         assert "an0ther" not in said
+
+
+def handshake(context: ssl.SSLContext, hello: bytes) -> bytes:
+    """What the server answers."""
+    coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+    coming.write(hello)
+    connection = context.wrap_bio(coming, going, server_side=True)
+    with contextlib.suppress(ssl.SSLError):
+        connection.do_handshake()
+    return going.read()
+
+
+def hello(name: str) -> bytes:
+    """Of a client that names the server so."""
+    coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(coming, going, server_hostname=name).do_handshake()
+    return going.read()
+
+
+def test_a_name_of_the_server_that_is_no_ascii_is_nothing_to_write_about(capfd: pytest.CaptureFixture[str]) -> None:
+    certificates = Certificates(Tls(certificate=BOTH))
+    good = hello("an.example")
+    assert handshake(certificates.context, good)
+    assert handshake(certificates.context, good.replace(b"an.example", b"\xff" * 10))
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
