@@ -78,24 +78,16 @@ async def test_when_a_peer_reads_on_the_service_is_looked_after_for_there_is_roo
         online(place, address, "alice") as alice,
         online(place, address, "bob") as bob,
     ):
-        connection, looked_after = await flood(place, alice, bob), asyncio.Event()
+        connection, due = await flood(place, alice, bob), asyncio.get_running_loop().create_future()
 
-        def writable() -> list[int]:
-            """What a turn asks for."""
-            if connection._writable:
-                looked_after.set()
-            return asked()
+        def resume() -> None:
+            resumed()
+            if not due.done():
+                due.set_result(place.runner._turn_due)
 
-        async def read_on() -> None:
-            while True:
-                await bob.frame()
-
-        asked, place.service.writable = place.service.writable, writable  # type: ignore[method-assign]
+        resumed, connection._resume = connection._resume, resume  # type: ignore[method-assign]
         bob.reader._transport.resume_reading()  # type: ignore[attr-defined]
-        reading = asyncio.create_task(read_on())
-        async with asyncio.timeout(2.0):  # sooner than the sweep
-            await looked_after.wait()
-        reading.cancel()
+        assert await due
 
 
 async def test_a_link_that_is_to_close_does_so_when_its_peer_reads_on() -> None:
