@@ -14,6 +14,7 @@ from mimc_proto import ClientConnection, Framing, ServerConnection, SessionConfi
 from mimc_proto.packets import (
     BindAnswer,
     Body,
+    Command,
     Direction,
     Group,
     Header,
@@ -28,6 +29,7 @@ from mimc_proto.packets import (
     PacketAck,
     PacketList,
     Pull,
+    RtsSignal,
     SequenceAck,
     UcDismiss,
     UcJoin,
@@ -44,18 +46,22 @@ from mimc_proto.testing import APP_ID, example_user, token_answer
 __all__ = [
     "ALICE",
     "CHALLENGE",
+    "ME",
     "RESOURCE",
     "accept",
     "after_login",
     "downward",
+    "header_of",
     "keys",
     "login_of",
     "new_client",
+    "new_list",
     "new_server",
     "online_client",
     "online_server",
     "online_session",
     "packets",
+    "secmsg",
     "upward",
 ]
 
@@ -170,11 +176,14 @@ def packets() -> list[bytes]:
     """Plain packets: one of each kind of ours, and all that the vectors hold."""
     bodies: list[Body] = [
         P2PMessage(sender=BOB, recipient=ME, payload=b"hello", biz_type="TEXT", is_store=True),
+        P2PMessage(sender=BOB, recipient=ME, payload="\U0010fffd".encode()),  # marks what is absent (packets/fast.py)
         P2TMessage(sender=BOB, recipient=TOPIC, payload=b"all"),
         PacketAck(packet_id="m", uuid=ALICE.uuid, resource=RESOURCE, sequence=9, timestamp=1, code=0),
         PacketList(uuid=ALICE.uuid, resource=RESOURCE, max_sequence=6, packets=(_inner(5), _inner(6))),
         PacketList(uuid=ALICE.uuid, resource=RESOURCE, max_sequence=9, status=ListStatus.EXCEED_COUNT_LIMIT),
+        PacketList(uuid=ALICE.uuid, resource=RESOURCE, max_sequence=9, status=7),
         PacketList(uuid=ALICE.uuid, resource=RESOURCE, max_sequence=9, packets=_odd_items()),
+        PacketList(uuid=ALICE.uuid, resource=RESOURCE, max_sequence=9, packets=(_call(7),)),
         SequenceAck(uuid=ALICE.uuid, resource=RESOURCE, sequence=6),
         Pull(uuid=ALICE.uuid, resource=RESOURCE),
         OnlineMessage(sender=BOB, recipient=ME, payload=b"now"),
@@ -205,9 +214,36 @@ def _odd_items() -> tuple[Packet, ...]:
     return (_inner(7), *items, _inner(7))
 
 
+def new_list() -> PacketList:
+    """Two messages, as a server gives them to a link."""
+    return PacketList(packets=(_inner(5), _inner(6)))
+
+
+def _call(sequence: int) -> Packet:
+    """An item that is no message, though it could be read as one that has no fields."""
+    return Packet(packet_id="f", package=ALICE.package, sequence=sequence, body=RtsSignal())
+
+
 def _inner(sequence: int) -> Packet:
     body = P2PMessage(sender=BOB, recipient=ME, payload=b"hi")
     return Packet(packet_id=f"bob_{sequence}", package=ALICE.package, sequence=sequence, timestamp=1, body=body)
+
+
+def header_of(command: Command, packet_id: str) -> Header:
+    """That of a frame to Alice or from her."""
+    return Header(
+        chid=9,
+        uuid=ALICE.uuid,
+        server="xiaomi.com",
+        resource=RESOURCE,
+        cmd=command,
+        id=packet_id,
+    )
+
+
+def secmsg(packet_id: str, packet: bytes, direction: Direction = Direction.SC_ONEWAY) -> Piece:
+    """The frame of a packet."""
+    return Piece(header_of(Command.SECMSG, packet_id).replace(dir_flag=direction, cipher=1).encode(), packet)
 
 
 # ------------------------------------------------------------------------------------------------------- conversations
@@ -247,9 +283,7 @@ def _streams(frames: list[bytes], framing: Framing, direction: Direction) -> lis
     login = split(_joined(frames[:2], framing), known)
     streams = [whole]
     for number, packet in enumerate(packets()):
-        plain = {"chid": 9, "uuid": ALICE.uuid, "server": "xiaomi.com", "resource": RESOURCE, "cipher": 1}
-        header = Header(cmd="SECMSG", id=f"s{number}", dir_flag=direction, **plain)  # type: ignore[arg-type]
-        streams.append(join([*login, Piece(header.encode(), packet)], known))
+        streams.append(join([*login, secmsg(f"s{number}", packet, direction)], known))
     of_clients = vectors.pieces(framing, upward=direction is Direction.CS_REQ)
     streams += [join([*login, piece], known) for piece in of_clients]
     return [*streams, join(of_clients, known)]
@@ -287,7 +321,7 @@ def _record(framing: Framing) -> tuple[list[bytes], list[bytes]]:
     client.send_p2p("bob", b"hello", now=0.0)
     client.ping(now=0.0)
     carry()
-    server.send(PacketList(packets=(_inner(5), _inner(6))), now=0.0)
+    server.send(new_list(), now=0.0)
     carry()
     client.unbind(now=0.0)
     carry()

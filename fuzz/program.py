@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import zlib
 from collections import deque
 from collections.abc import Callable
 from random import Random
+from typing import NamedTuple
 
 import conversations as base
 from mimc_server.service import Service
@@ -19,7 +21,7 @@ from mimc_proto.framing import EMPTY_FRAME
 from mimc_proto.session import ClientSession, FetchToken, MessagesDelivered, OpenLink, TooManyWaiting
 from mimc_proto.testing import token_answer
 
-__all__ = ["Program", "downward", "new_service", "upward"]
+__all__ = ["CONFIGS", "Kind", "Program", "downward", "kind_of", "new_service", "upward"]
 
 CONFIGS = (
     SessionConfig(max_groups=2),
@@ -98,13 +100,29 @@ VERBS: tuple[Verb, ...] = (
 """What the program does, one before each frame that comes."""
 
 
+class Kind(NamedTuple):
+    """How a program behaves."""
+
+    config: SessionConfig
+    at_once: int
+    """How many lists and messages it has in hand before it is done with them."""
+    drain: float | None
+    """The seconds of a logout before the last frame; None if there is none."""
+
+
+def kind_of(data: bytes) -> Kind:
+    """The program that reads this, the same every time."""
+    chance = Random(zlib.crc32(data))
+    return Kind(chance.choice((CONFIGS[0], *CONFIGS)), chance.choice((1, 1, 4)), chance.choice((None, None, 0.0, 1.0)))
+
+
 class Program:
     """Logged in; does the next of its verbs whenever a frame came, and is done with ``at_once`` lists at a time."""
 
-    def __init__(self, config: SessionConfig, at_once: int) -> None:
-        self.session, self.link_id = base.online_session(config)
+    def __init__(self, kind: Kind) -> None:
+        self.session, self.link_id = base.online_session(kind.config)
         self.now = ONLINE_AT
-        self._at_once = at_once
+        self._at_once = kind.at_once
         self.said: list[str] = []
         """What the session asked for and told."""
         self._verbs = itertools.cycle(VERBS)
@@ -132,20 +150,25 @@ class Program:
             if isinstance(event, MessagesDelivered | TooManyWaiting):
                 self._in_hand.append(event)
         if len(self._in_hand) >= self._at_once:
-            for event in reversed(self._in_hand):
-                if isinstance(event, TooManyWaiting) and event.receipt % 2:
-                    session.skip(event.receipt, self.now)
-                else:
-                    session.consumed(event.receipt, self.now)
-            self._in_hand.clear()
+            self._finish()
         frames = session.data_to_send(self.link_id)
         self.said += [frame.hex() for frame in frames]
         return frames
 
-    def leave(self) -> None:
-        """Begin to log out."""
+    def _finish(self) -> None:
+        """Be done with what is in hand."""
+        for event in reversed(self._in_hand):
+            if isinstance(event, TooManyWaiting) and event.receipt % 2:
+                self.session.skip(event.receipt, self.now)
+            else:
+                self.session.consumed(event.receipt, self.now)
+        self._in_hand.clear()
+
+    def leave(self, drain: float) -> None:
+        """Be done with everything, and begin to log out."""
+        self._finish()
         with contextlib.suppress(LocalProtocolError):  # it has ended by itself
-            self.session.logout(self.now, 1.0)
+            self.session.logout(self.now, drain)
         self.drive()
 
     def end(self) -> None:
@@ -157,7 +180,7 @@ class Program:
             self.drive()
         session.link_lost(self.link_id, None, self.now)
         self.drive()
-        self.leave()
+        self.leave(1.0)
         session.handle_timer(self.now + 10)
         self.drive()
 
@@ -165,7 +188,7 @@ class Program:
 @functools.cache
 def _recorded() -> tuple[list[bytes], list[bytes]]:
     """What a program and a service say after the login, in the turns of `session_program`; then the service kicks."""
-    program, (service, store) = Program(CONFIGS[0], 1), new_service()
+    program, (service, store) = Program(Kind(CONFIGS[0], 1, None)), new_service()
     link_id = service.link_opened(0.0)
     up: list[bytes] = []
     down: list[bytes] = []

@@ -55,6 +55,7 @@ ASKED = "asked for by programs only, and changes nothing"
 TRACE = "a trace hook, which these runs have none of"
 LINKS = "asked for by programs that drive links themselves"
 ERRORS = "errors of the adapters, which the core only declares"
+CHECKED = "a link sees to it before it asks"
 RULES = (
     Rule("RC4 in Python, for machines without the one in C", path="_rc4"),
     Rule("RC4 in Python, for machines without the one in C", path="crypto", text="ImportError|_rc4"),
@@ -83,8 +84,8 @@ RULES = (
     Rule(ASKED, path="server", function="max_body"),
     Rule(LINKS, path="mimc_proto/(client|server|_link)", function="send_p2t|close|send_failed"),
     Rule(LINKS, path="_keepalive|server", function="handle_timer", text="^return$"),
-    Rule(LINKS, path="_link", function="_encrypt", text="encode_websocket_packet"),
-    Rule(LINKS, path="lists|credentials", function="group_side|same_user"),
+    Rule(LINKS, path="lists", function="group_side"),
+    Rule(CHECKED, path="encoders", function=r"\.learn$", text="^return None$"),
     Rule("no message of MIMC has such a field", path="wire", function="expected_wire_type", text="FIXED64"),
     Rule("more than fits into one input", path="schema", function="_read", text="MOST_ITEMS"),
     Rule("more than fits into one input", path="fast|memory|outbox", function="_party|add|_settle"),

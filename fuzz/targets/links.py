@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import conversations as base
+import stories
 
 from mimc_proto import ClientConnection, ClientState, Framing, RemoteProtocolError, ServerConnection, ServerState
-from mimc_proto.events import BindRequested, HandshakeCompleted
+from mimc_proto.events import BindAccepted, BindRequested, HandshakeCompleted
+from mimc_proto.packets import Pull
 
 from .target import TCP, WEBSOCKET, cuts, frames, stream_mutator, target
 
@@ -53,11 +55,13 @@ def _client(data: bytes, framing: Framing) -> None:
         link = base.new_client(framing)
         link.data_to_send()
 
-        def bind(event: Any) -> None:
+        def log_in(event: Any) -> None:
             if type(event) is HandshakeCompleted and link.state is ClientState.READY:
                 link.bind(base.ALICE, now=1.0)
+            elif type(event) is BindAccepted and link.state is ClientState.BOUND:
+                link.send(Pull(), now=1.0)
 
-        return _fed(link, data, framing, bind, cut=cut)
+        return _fed(link, data, framing, log_in, cut=cut)
 
     assert seen(False) == seen(True)
 
@@ -67,8 +71,9 @@ def _server(data: bytes, framing: Framing) -> None:
         link = base.new_server(framing)
 
         def accept(event: Any) -> None:
-            if type(event) is BindRequested and link.state in (ServerState.BINDING, ServerState.REBINDING):
-                base.accept(link, 1.0)
+            waits = type(event) is BindRequested and link.state in (ServerState.BINDING, ServerState.REBINDING)
+            if waits and base.accept(link, 1.0):
+                link.send(base.new_list(), now=1.0)
 
         return _fed(link, data, framing, accept, cut=cut)
 
@@ -110,7 +115,7 @@ def server_link_websocket(data: bytes) -> None:
     _server(data, WEBSOCKET)
 
 
-@target(stream_mutator(TCP), lambda: base.after_login(base.upward(TCP)), share=8)
+@target(stream_mutator(TCP), lambda: base.after_login(base.upward(TCP)) + stories.of_servers(), share=8)
 def server_link_online(data: bytes) -> None:
     """The same after the login, however the stream is cut."""
     _online(data, base.online_server)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
-import zlib
 from random import Random
 
 import conversations as base
 import program
+import stories
 from mutate_json import mutate_json
 from program import CONFIGS, Program
 
@@ -21,7 +22,8 @@ __all__ = ["service", "session", "session_program", "session_start"]
 
 
 def _session_says(pieces: list[bytes]) -> list[str]:
-    session, link_id = base.online_session()
+    """All that a session with small limits says."""
+    session, link_id = base.online_session(CONFIGS[1])
     said: list[str] = []
 
     def drive() -> None:
@@ -51,7 +53,7 @@ def _session_says(pieces: list[bytes]) -> list[str]:
     return said
 
 
-@target(stream_mutator(TCP), lambda: base.after_login(base.downward(TCP)), share=3)
+@target(stream_mutator(TCP), lambda: base.after_login(base.downward(TCP)) + stories.of_sessions(), share=3)
 def session(data: bytes) -> None:
     """A session raises nothing for what a server says, and does the same however the stream is cut."""
     assert _session_says([data]) == _session_says(cuts(data))
@@ -61,14 +63,13 @@ def session(data: bytes) -> None:
 
 
 def _program_says(data: bytes, *, cut: bool) -> list[str]:
-    chance = Random(zlib.crc32(data))
-    running = Program(chance.choice((CONFIGS[0], *CONFIGS)), chance.choice((1, 1, 4)))
-    whole, polite = frames(data, TCP), chance.random() < 0.5
+    kind, whole = program.kind_of(data), frames(data, TCP)
+    running = Program(kind)
     for number, frame in enumerate(whole):
         running.act()
         running.drive()
-        if polite and number == len(whole) - 1:
-            running.leave()
+        if kind.drain is not None and number == len(whole) - 1:
+            running.leave(kind.drain)
         for piece in cuts(frame) if cut else [frame]:
             running.session.receive_data(running.link_id, piece, running.now)
         running.drive()
@@ -76,7 +77,11 @@ def _program_says(data: bytes, *, cut: bool) -> list[str]:
     return running.said
 
 
-@target(stream_mutator(TCP), lambda: program.downward() + base.after_login(base.downward(TCP)), share=1)
+def _for_programs() -> list[bytes]:
+    return program.downward() + base.after_login(base.downward(TCP)) + stories.of_programs()
+
+
+@target(stream_mutator(TCP), _for_programs, share=1)
 def session_program(data: bytes) -> None:
     """The same while a program does all that it can, between frames that may even answer it."""
     assert _program_says(data, cut=False) == _program_says(data, cut=True)
@@ -105,9 +110,9 @@ def _joined(token: str, resolver: str, stream: bytes) -> bytes:
 def _starts() -> list[bytes]:
     token, resolver = token_answer(base.ALICE), resolver_answer({FRONTEND: [("10.0.0.1", 5222), ("::1", 80)]})
     refused = json.dumps({"code": 500, "message": "no", "data": None})
-    lives = [_joined(token, resolver, stream) for stream in base.downward(TCP)]
+    lives = [_joined(token, resolver, stream) for stream in base.downward(TCP) + stories.of_starts()]
     life = base.downward(TCP)[0]
-    nowhere = resolver_answer({FRONTEND: [("192.0.2.1", 5222), ("10.0.0.1", 80)]})
+    nowhere = resolver_answer({FRONTEND: [("192.0.2.1", 5222), ("192.0.2.2", 5222), ("10.0.0.1", 80)]})
     others = [(refused, resolver), (token, '{"S": "Err"}'), (token, nowhere), ("", resolver), (token, "")]
     return [*lives, *[_joined(*answers, life) for answers in others]]
 
@@ -126,17 +131,19 @@ def _mutate_start(data: bytes, rng: Random) -> bytes:
 
 _mutate_stream = stream_mutator(TCP)
 
-ROUNDS = 6
-"""How often its timers ring."""
+ROUNDS = 12
+"""How often it is asked what it wants; when that is nothing, its timers ring."""
 
 
 def _start_says(data: bytes, *, cut: bool) -> list[str]:
-    """All that a session says whose every link hears the same."""
+    """All that a session says whose every link hears the same; each second token is another user's."""
     token, resolver, stream = _parts(data)
+    uuid = base.ALICE.uuid
+    tokens = itertools.cycle((token, token.replace(str(uuid), str(uuid + 1))))  # the account was made again
     pieces = frames(stream, TCP)  # between two it may say something: an answer counts only behind its request
     if cut:
         pieces = [piece for frame in pieces for piece in cuts(frame)]
-    now, link_id = 0.0, 0
+    now, link_id, late = 0.0, 0, 0
     session = ClientSession(base.ALICE.app_id, base.ALICE.account, rng=Random(1), now=now, resource=base.RESOURCE)
     session.connect(now)
     said: list[str] = []
@@ -146,11 +153,13 @@ def _start_says(data: bytes, *, cut: bool) -> list[str]:
         for request in requests:
             match request:
                 case FetchToken(request_id=request_id) if token:  # an empty one never comes
-                    session.token_fetched(request_id, token, now)
+                    session.token_fetched(request_id, next(tokens), now)
                 case Resolve(request_id=request_id) if resolver:
                     session.resolved(request_id, resolver, now)
-                case OpenLink(host=host) if host == "192.0.2.1":
+                case OpenLink(host="192.0.2.1"):
                     session.link_lost(request.link_id, OSError("unreachable"), now)
+                case OpenLink(link_id=late, host="192.0.2.2"):
+                    pass  # it opens when a timer has rung
                 case OpenLink(link_id=link_id):
                     session.link_opened(link_id, now)
                     for piece in pieces:
@@ -162,8 +171,11 @@ def _start_says(data: bytes, *, cut: bool) -> list[str]:
             said.append(repr(event))
             if isinstance(event, MessagesDelivered | TooManyWaiting):
                 session.consumed(event.receipt, now)
-        now = max(now, session.get_timer() or now)
-        session.handle_timer(now)
+        due = session.get_timer() or now
+        if not requests:
+            now = max(now, due)
+            session.handle_timer(now)
+            session.link_opened(late, now)
     return said
 
 

@@ -6,13 +6,17 @@ import os
 from random import Random
 
 import pytest
-from conversations import downward, keys, upward
+import stories
+from conversations import ALICE, downward, keys, online_server, upward
 from mimc_cli.fuzzing import join, mutate_stream, split
 from smoke import smoke
 from targets import TARGETS
+from targets.links import _seen
+from targets.sessions import _joined, _program_says, _session_says, _start_says
 
 from mimc_proto import Framing
 from mimc_proto.packets import BadPacket, Header, Packet
+from mimc_proto.testing import FRONTEND, resolver_answer, token_answer
 
 MUTATIONS = 20 * int(os.environ.get("MIMC_EXAMPLES", "10"))
 """More in `make prove`."""
@@ -23,6 +27,25 @@ SLOW = {"endpoints": 20, "decode": 5, "session_program": 5, "session_start": 4}
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_input_breaks_a_law(name: str) -> None:
     smoke(name, MUTATIONS // SLOW.get(name, 1))
+
+
+def test_stories_lead_to_what_they_were_made_for() -> None:
+    """Most would lead nowhere if an id, a limit or the order of the chances were another."""
+    [unread], [start] = stories.of_servers(), stories.of_starts()
+    whole = _joined(token_answer(ALICE), resolver_answer({FRONTEND: [("10.0.0.1", 5222)]}), start)
+    passed, dropped, long_id = map(_session_says, ([story] for story in stories.of_sessions()))
+    crossed, again, left, _ = (_program_says(story, cut=False) for story in stories.of_programs())
+    assert any(
+        "expected it to read what it asked for" in said for said in _seen(online_server(), [unread], lambda _: None)
+    )
+    assert any("expected the user whose 1 packets wait" in said for said in _start_says(whole, cut=False))
+    assert sum("MessagesDelivered" in said for said in passed) == 1
+    assert any("MessagesDropped(online=1" in said for said in dropped)
+    assert any("MessagesDelivered" in said for said in long_id)
+    assert sum("FetchToken" in said for said in crossed) == 1
+    assert any("MessagesDropped(online=0, unlimited=3" in said for said in again)
+    assert any("MessagesDelivered" in said and "sequence=4" in said for said in again)
+    assert any("LOGGED_OUT" in said for said in left)
 
 
 @pytest.mark.parametrize("framing", Framing)
