@@ -10,7 +10,7 @@ PYTEST := pytest --numprocesses=auto --maxprocesses=4
 # What the tests import; grpcio-tools is not among them because it does not go with an old protobuf.
 TEST_TOOLS := anyio hypothesis pytest pytest-xdist schemathesis trio uvloop
 LOWEST = $(shell $(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-	print(*(d.replace(">=", "==") for d in p["dependencies"] + sum(map(p["optional-dependencies"].get, \
+	print(*(d.partition(";")[0].replace(">=", "==") for d in p["dependencies"] + sum(map(p["optional-dependencies"].get, \
 	("cli", "http", "proxy", "server", "trio", "websocket")), [])))')
 
 .DEFAULT_GOAL := help

@@ -16,6 +16,7 @@ from random import Random
 import pytest
 from mimc_server.applications import Application
 from mimc_server.server import Server
+from mimc_server.service import ServiceConfig
 from mimc_server.settings import Address, Listen, Log, Settings
 from mimc_server.store import SqliteStore, StoreError
 from support.sqlite_disk import FAILED, FULL, READ_ONLY, SYNC_FAILED, Disk, unavailable
@@ -45,7 +46,8 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 def settings(tmp_path: Path) -> Settings:
     listen = Listen(tcp=(Address("127.0.0.1", 0),), websocket=(), http=())
-    return Settings(data=tmp_path / "data", listen=listen, log=Log(level="error"), stop_timeout=0.2)
+    service = ServiceConfig(account_rate=None)  # the disk refuses here, and nobody else
+    return Settings(data=tmp_path / "data", listen=listen, service=service, log=Log(level="error"), stop_timeout=0.2)
 
 
 class Town:

@@ -196,12 +196,12 @@ async def test_answers_come_in_the_context_in_which_the_thread_was_made(disk: Di
     variable: ContextVar[str] = ContextVar("variable", default="unset")
     variable.set("set")
     seen = []
-    thread = StoreThread(
-        disk, lambda: NOON, lambda _: seen.append(variable.get()), lambda *_: seen.append(variable.get())
-    )
+    bed = Bed(disk)
+    bed.thread._answered = lambda _: seen.append(variable.get())
+    bed.thread._committed = lambda *_: seen.append(variable.get())
     variable.set("set later")
-    thread.ask([Bed(disk).append(b"x")])
-    await thread.close()
+    bed.thread.ask([bed.append(b"x")])
+    await bed.thread.close()
     assert seen == ["set", "set"]
 
 

@@ -1,6 +1,8 @@
 """Sessions, acknowledgements, and where a resource begins to read."""
 
-from mimc_server.store import Claim
+from collections.abc import Callable
+
+from mimc_server.store import Claim, StoreConfig
 from support.store_bed import DAY, NOON, Bed
 
 WEEK = 7 * DAY
@@ -53,6 +55,16 @@ def test_a_node_that_starts_again_has_no_sessions(bed: Bed) -> None:
     bed.store.release_node("n1", bed.now)
     assert bed.login("alice").previous_node == ""
     assert bed.login("bob").previous_node == "n2"
+
+
+def test_of_resources_that_a_node_gives_up_at_one_time_the_one_claimed_first_is_forgotten(
+    make_bed: Callable[[StoreConfig], Bed],
+) -> None:
+    bed = make_bed(StoreConfig(max_resources=1))
+    for resource in ("phone", "pad", "phone"):
+        bed.login("bob", resource)
+    bed.store.release_node("n1", bed.now)
+    assert [bed.ack("bob", 0, resource) for resource in ("phone", "pad")] == [0, None]
 
 
 def test_a_session_may_be_released_twice(bed: Bed) -> None:

@@ -65,7 +65,7 @@ class Sessions(Groups):
         if len(cursors) > self.config.max_resources:
             idle = [other for other in cursors if not other.claimed]
             if len(idle) > self.config.max_resources:
-                self._forget(min(idle, key=lambda other: other.last_seen))
+                self._forget(min(idle, key=lambda other: (other.last_seen, other.epoch)))  # of a node many end at once
 
     def _forget_idle(self, wall_ms: int) -> None:
         latest = wall_ms - round(self.config.cursor_idle * 1000)

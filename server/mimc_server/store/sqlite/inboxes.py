@@ -218,7 +218,8 @@ class Inboxes(Groups):
         if len(cursors) > self.config.max_resources:
             idle = [other for other in cursors.values() if not other.claimed]
             if len(idle) > self.config.max_resources:
-                self._forget_cursors(user, cursors, [min(idle, key=lambda other: other.last_seen)])
+                oldest = min(idle, key=lambda other: (other.last_seen, other.epoch))  # of a node many end at one time
+                self._forget_cursors(user, cursors, [oldest])
 
     # ---- what is not to be stored
 
