@@ -48,7 +48,7 @@ STAGES = {
     "attacks": Stage("garbage connections by the ten thousand, and other attacks", tests("tests/server"), 1000),
     "kills": Stage("200 kills of a server under load", tests("tests/kills"), 1000),
     "fuzz": Stage("ten million mutated inputs", (PYTHON, "fuzz/prove.py")),
-    "simulation": Stage("days of hundreds of clients", tests("tests/simulation"), 1000),
+    "simulation": Stage("days of hundreds of clients", (PYTHON, "tools/days.py", "--seed={seed}")),
     "soak": Stage("an hour of users on all adapters, with memory curves", (PYTHON, "tools/soak.py", "--seed={seed}")),
 }
 """In the order in which they run."""
