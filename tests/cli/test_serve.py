@@ -26,7 +26,7 @@ from mimc_cli.serving import pasting, running
 from mimc_cli.serving.developing import development_application
 from mimc_server.administration import ApplicationKeys
 from mimc_server.server import Server
-from mimc_server.settings import Address, Admin, Listen, Settings
+from mimc_server.settings import Address, Admin, Listen, Settings, Tls
 from mimc_transports.asyncio import connect
 
 from mimc_proto.session import Message
@@ -467,6 +467,41 @@ def test_it_runs_on_uvloop_where_there_is_one(setup: str, loop: str) -> None:
             assert process.wait(TIMEOUT) == 0
         finally:
             process.kill()
+
+
+@pytest.fixture
+def _hangups_ignored() -> Iterator[None]:
+    """As the command has them."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    yield
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGHUP")
+@pytest.mark.usefixtures("_hangups_ignored")
+def test_what_became_of_the_certificate_is_logged(tmp_path: Path) -> None:
+    file = tmp_path / "cert.pem"
+    file.write_bytes(PEM.read_bytes())
+    any_port = Address("127.0.0.1", 0)
+    listen = Listen(tcp=(), tls=(any_port,), websocket=(), http=())
+
+    async def renew(_: Listed, log: _Waiting) -> None:
+        signalled(signal.SIGHUP)
+        assert (await log.until("certificate-renewed")).__dict__["fields"]["file"] == file
+        file.write_text("none")
+        signalled(signal.SIGHUP)
+        assert str(file) in (await log.until("certificate-kept")).__dict__["fields"]["error"]
+        signalled()
+
+    async def nothing_to_renew(_: Listed, log: _Waiting) -> None:
+        signalled(signal.SIGHUP)
+        signalled()
+        await log.until("stopping")
+        assert not any("certificate" in record.getMessage() for record in log.records)
+
+    serving_while(Settings(memory=True, listen=listen, tls=Tls(certificate=file)), renew, development=False)
+    serving_while(settings(None), nothing_to_renew, development=False)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGHUP")
