@@ -1,9 +1,10 @@
 """Messages that come again are answered as before and stored once."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from mimc_server.store import AckCode, Delivery, Kind, Stored
+from mimc_server.store import AckCode, Delivery, Kind, StoreConfig, Stored
 from support.store_bed import DAY, Bed
 
 
@@ -129,3 +130,13 @@ def test_a_message_read_and_removed_is_still_known(bed: Bed) -> None:
     bed.ack("bob", bed.append_one(message).sequence)
     assert bed.inbox("bob") == ()
     assert bed.append_one(message).repeated
+
+
+def test_what_a_batch_has_begun_with_is_known_to_its_end_whatever_the_limit(
+    make_bed: Callable[[StoreConfig], Bed],
+) -> None:
+    bed = make_bed(StoreConfig(max_repeats=2))
+    messages = [bed.message("alice", "bob") for _ in range(3)]
+    answers = bed.append(*messages, messages[0])
+    assert [type(answer) is Stored and answer.repeated for answer in answers] == [False, False, False, True]
+    assert not bed.append_one(messages[0]).repeated

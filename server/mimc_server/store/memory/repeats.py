@@ -44,11 +44,14 @@ class Repeats:
         return self._stored.get(key)
 
     def remember(self, key: Key, stored: Stored) -> None:
-        """A message was stored that was no repeat."""
-        if len(self._order) >= self._limit:
-            del self._stored[self._order.popleft()]
+        """A message was stored that was no repeat; `trim` follows, after its batch."""
         self._stored[key] = new_record(Stored, (stored.sequence, stored.timestamp, stored.conv_index, (), True))
         self._order.append(key)
+
+    def trim(self) -> None:
+        """Forget the oldest beyond the limit."""
+        while len(self._order) > self._limit:
+            del self._stored[self._order.popleft()]
 
     def forget_before(self, sequence: int) -> None:
         """Forget what has a lower sequence."""

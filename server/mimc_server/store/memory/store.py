@@ -97,7 +97,10 @@ class MemoryStore(Sessions):
     def append(self, batch: list[NewMessage], wall_ms: int) -> list[Appended]:
         self._forget_idle(wall_ms)
         self._forget_repeats(wall_ms)
-        return [self._append(message, wall_ms) for message in batch]
+        answers = [self._append(message, wall_ms) for message in batch]
+        for application in self._numbers.values():
+            application.repeats.trim()
+        return answers
 
     def read_inbox(self, receiver: int, after_position: int, max_messages: int, max_bytes: int) -> InboxPage:
         user = self._users.get(receiver)
