@@ -292,7 +292,7 @@ async def test_garbage_from_thousands_of_connections_leaves_nothing_and_holds_no
     framing, tls = FRAMINGS[kind], contexts()[0] if kind == "TLS" else None
     async with besieged(framing=framing, tls=tls) as place:
         await bring_garbage(place, rng, 200)  # what grows once grows now
-        with memory((16 if tls is None else 32) * MIB):  # asyncio's TLS has 512 KiB of buffers for each
+        with memory((8 if tls is None else 32) * MIB):  # asyncio's TLS has 512 KiB of buffers for each
             await bring_garbage(place, rng, count)
         async with asyncio.timeout(TIMEOUT):
             while place.runner._admission.count > 1:
