@@ -55,7 +55,6 @@ class Plan(NamedTuple):
     messages: int = 15_000
     pairs: int = 100
     window: int = 5
-    paced_rounds: int = 5
     paced_seconds: float = 2.0
     idle: int = 10_000
     connections: tuple[int, ...] = (1_000, 3_000, 10_000)
@@ -68,7 +67,6 @@ class Plan(NamedTuple):
 QUICK = Plan(
     rounds=2,
     messages=5_000,
-    paced_rounds=2,
     paced_seconds=1.0,
     idle=1_000,
     connections=(200, 600, 2_000),
@@ -255,9 +253,9 @@ def delays(
 ) -> bool:
     """Print how long acknowledgements take at a rate; whether the median is above ``most`` milliseconds."""
     paced = []
-    for number in range(plan.paced_rounds):
+    for number in range(plan.rounds):
         paced.append(run := load(server, pairs, round(rate * plan.paced_seconds), 0, rate))
-        say(f"  round {number + 1} of {plan.paced_rounds}: median {median(run.delays) * 1e3:.1f} ms; {run.shares}")
+        say(f"  round {number + 1} of {plan.rounds}: median {median(run.delays) * 1e3:.1f} ms; {run.shares}")
     calm = min(paced, key=lambda run: median(run.delays))
     cuts = quantiles([delay * 1e3 for delay in calm.delays], n=100)
     slow = most is not None and median(cuts) > most
