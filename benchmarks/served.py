@@ -138,7 +138,7 @@ class Answers:
         start = (await self.perform(self.store.statistics)).messages
         for first in range(0, count, 500):
             size = min(500, count - first)
-            await self.perform(lambda first=first, size=size: append(start + first, size))  # type: ignore[misc]
+            await self.perform(lambda first=first, size=size: append(start + first, size))  # type: ignore[misc]  # no types for defaults
         messages: int = (await self.perform(self.store.statistics)).messages
         return messages
 
